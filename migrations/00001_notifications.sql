@@ -1,0 +1,113 @@
+-- Creates the notifications table, or adopts the application's own, and names the type of its user_id.
+
+-- +goose Up
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_schema text := current_schema();
+    v_table regclass := to_regclass(format('%I.notifications', current_schema()));
+    v_kind "char";
+    v_problems text;
+BEGIN
+    -- A second table in front of the application's would hide its rows from it.
+    IF v_table IS NULL AND to_regclass('notifications') IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = format('%s is not in schema %I, the first of the search_path', to_regclass('notifications')::text, v_schema),
+            HINT = 'Install into the schema of the notifications table: set SCHEMA, or the search_path of the connection.';
+    END IF;
+
+    IF v_table IS NULL THEN
+        CREATE TABLE notifications (
+            id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+            user_id uuid NOT NULL,
+            type text,
+            title text,
+            message text,
+            data jsonb,
+            status text DEFAULT 'unread',
+            read_at timestamptz,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            deleted_at timestamptz
+        ) WITH (
+            -- Counting users by an index-only scan is cheap only while the visibility map is fresh.
+            autovacuum_vacuum_scale_factor = 0.01,
+            autovacuum_vacuum_insert_scale_factor = 0.01,
+            autovacuum_analyze_scale_factor = 0.02
+        );
+        COMMENT ON TABLE notifications IS 'Inbox of every user. A notification is live while deleted_at IS NULL; cleanup_notifications() soft-deletes the oldest read ones.';
+        COMMENT ON COLUMN notifications.status IS '''unread'' or ''read''; only exactly ''read'' is ever cleaned up.';
+        COMMENT ON COLUMN notifications.deleted_at IS 'When the notification was soft-deleted. Rows of one cleanup run share the run''s started_at.';
+        v_table := 'notifications'::regclass;
+    END IF;
+
+    SELECT c.relkind INTO v_kind FROM pg_class AS c WHERE c.oid = v_table;
+
+    WITH column_of AS (
+        SELECT a.attname, a.attnum, a.atttypid, a.atttypmod, a.attnotnull, t.typcategory, coalesce(nullif(t.typbasetype, 0), t.oid) AS base_type
+        FROM pg_attribute AS a
+        JOIN pg_type AS t ON t.oid = a.atttypid
+        WHERE a.attrelid = v_table AND a.attnum > 0 AND NOT a.attisdropped
+    )
+    SELECT string_agg(problem, '; ') INTO v_problems
+    FROM (
+        SELECT 'it must be a table, a partitioned table or a view' AS problem
+        WHERE v_kind NOT IN ('r', 'p', 'v')
+        UNION ALL
+        SELECT format('column %s is missing', required.name)
+        FROM (VALUES ('id'), ('user_id'), ('status'), ('created_at')) AS required (name)
+        WHERE required.name NOT IN (SELECT attname FROM column_of)
+        UNION ALL
+        SELECT 'column deleted_at is missing from the view'
+        WHERE v_kind = 'v' AND 'deleted_at' NOT IN (SELECT attname FROM column_of)
+        UNION ALL
+        SELECT 'deleted_at must be a nullable timestamp with time zone of full precision, not ' || format_type(atttypid, atttypmod)
+        FROM column_of
+        WHERE attname = 'deleted_at' AND (base_type <> 'timestamptz'::regtype OR atttypmod NOT IN (-1, 6) OR attnotnull)
+        UNION ALL
+        SELECT 'created_at must be a timestamp, not ' || format_type(atttypid, atttypmod)
+        FROM column_of
+        WHERE attname = 'created_at' AND base_type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype)
+        UNION ALL
+        SELECT 'status must be text, or an enum with the labels ''read'' and ''unread'', not ' || format_type(atttypid, atttypmod)
+        FROM column_of
+        WHERE attname = 'status' AND typcategory <> 'S'
+            AND (SELECT count(*) FROM pg_enum WHERE enumtypid = base_type AND enumlabel IN ('read', 'unread')) < 2
+        UNION ALL
+        SELECT 'id must have a primary key or a unique index'
+        FROM column_of
+        WHERE attname = 'id' AND v_kind IN ('r', 'p') AND NOT EXISTS (
+            -- On a partitioned table a unique index must contain the partition key too.
+            SELECT FROM pg_index AS i
+            WHERE i.indrelid = v_table AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+                AND i.indkey[0] = attnum AND (i.indnkeyatts = 1 OR v_kind = 'p')
+        )
+    ) AS problems;
+
+    IF v_problems IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'datatype_mismatch',
+            MESSAGE = format('%s cannot be adopted: %s', v_table::text, v_problems),
+            HINT = 'Nothing was changed. Adapt the table, or give notification-cleanup a schema of its own with an updatable view named notifications that has these columns.';
+    END IF;
+
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = v_table AND attname = 'deleted_at' AND NOT attisdropped) THEN
+        -- Instant once it has its lock; while it waits for that, it would stop the whole application.
+        IF current_setting('lock_timeout') = '0' THEN
+            PERFORM set_config('lock_timeout', '2s', true);
+        END IF;
+        ALTER TABLE notifications ADD COLUMN deleted_at timestamptz;
+    END IF;
+
+    EXECUTE format('CREATE DOMAIN notification_user_id AS %s', (  -- dynamic: the type is the application's
+        SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = v_table AND attname = 'user_id'
+    ));
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON DOMAIN notification_user_id IS 'The type of notifications.user_id, so that the routines fit any application. A client can pass any of them as $1::text[]::notification_user_id[].';
+REVOKE ALL ON DOMAIN notification_user_id FROM PUBLIC;
+
+-- +goose Down
+-- The notifications table stays, with its rows and deleted_at: they are the application's.
+DROP DOMAIN notification_user_id;

@@ -1,0 +1,307 @@
+-- Written by sql/snapshot.sh: edit sql/, never this copy.
+
+-- +goose Up
+-- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+
+-- frozen copy of sql/cleanup_notifications.sql
+-- The job: soft-deletes the oldest read notifications of every user over the limit, and returns the run's record.
+--
+--     SELECT * FROM cleanup_notifications();
+--     SELECT * FROM cleanup_notifications(max_notifications => 500, min_keep => 50);
+--     SELECT * FROM cleanup_notifications(user_ids => ARRAY[42, 43], run_id => 7);
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION cleanup_notifications(
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100,
+    user_ids notification_user_id[] DEFAULT NULL,
+    run_id bigint DEFAULT NULL
+)
+RETURNS notification_cleanup_runs
+LANGUAGE plpgsql
+VOLATILE
+SECURITY INVOKER
+SET search_path FROM CURRENT
+-- A caller whom row-level security would filter gets an error, never "0 deleted".
+SET row_security = off
+-- Planned for the users at hand: for a few, a generic plan would read the whole table.
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+DECLARE
+    v_run notification_cleanup_runs;
+    v_user_ids notification_user_id[];
+    v_totals bigint[];
+    v_held_up notification_user_id[];
+BEGIN
+    IF (max_notifications >= 1 AND min_keep BETWEEN 0 AND max_notifications) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('invalid limits: max_notifications => %L, min_keep => %L', max_notifications, min_keep),
+            HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications.';
+    END IF;
+
+    IF run_id IS NULL THEN
+        -- started_at names the rows of a run, so two runs that open in the same microsecond must differ in it.
+        LOOP
+            INSERT INTO notification_cleanup_runs (max_notifications, min_keep)
+            VALUES (cleanup_notifications.max_notifications, cleanup_notifications.min_keep)
+            ON CONFLICT (started_at) DO NOTHING
+            RETURNING * INTO v_run;
+            EXIT WHEN FOUND;
+        END LOOP;
+    ELSE
+        SELECT r.* INTO v_run
+        FROM notification_cleanup_runs AS r
+        WHERE r.id = run_id
+            AND r.max_notifications = cleanup_notifications.max_notifications
+            AND r.min_keep = cleanup_notifications.min_keep;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format('no run %s with max_notifications => %s, min_keep => %s', run_id, max_notifications, min_keep),
+                HINT = 'run_id takes an id of notification_cleanup_runs, together with the limits of that run; NULL opens a new run.';
+        END IF;
+    END IF;
+
+    -- Find: one index-only pass, over before the first update clears the visibility map under it.
+    SELECT
+        array_agg(over_limit.user_id)::notification_user_id[],
+        array_agg(over_limit.total)
+    INTO v_user_ids, v_totals
+    FROM (
+        SELECT
+            n.user_id,
+            count(*) AS total
+        FROM notifications AS n
+        WHERE n.deleted_at IS NULL
+            AND n.user_id IS NOT NULL
+            AND (user_ids IS NULL OR n.user_id = ANY (user_ids))
+        GROUP BY n.user_id
+        HAVING count(*) > cleanup_notifications.max_notifications
+    ) AS over_limit;
+
+    -- Rank on the snapshot, lock only the victims, update what was locked. A row that somebody holds is skipped, so this
+    -- waits for nobody; one that somebody changed since the snapshot is judged again as it is now, hence the repeated conditions.
+    WITH over_limit AS (
+        SELECT u.user_id, u.total
+        FROM unnest(v_user_ids, v_totals) AS u (user_id, total)
+    ),
+    excess AS (
+        SELECT
+            over_limit.user_id,
+            ranked.id
+        FROM over_limit
+        CROSS JOIN LATERAL (
+            SELECT
+                n.id,
+                row_number() OVER (ORDER BY n.created_at DESC, n.id DESC) AS newest
+            FROM notifications AS n
+            WHERE n.user_id = over_limit.user_id
+                AND n.deleted_at IS NULL
+                AND n.status = 'read'
+                AND n.created_at <= v_run.started_at
+        ) AS ranked
+        WHERE ranked.newest > cleanup_notifications.min_keep
+    ),
+    locked AS (
+        -- id is NULL where the row is held by somebody, or is no victim any more.
+        SELECT
+            excess.user_id,
+            victim.id
+        FROM excess
+        LEFT JOIN LATERAL (
+            SELECT n.id
+            FROM notifications AS n
+            WHERE n.id = excess.id
+                AND n.user_id = excess.user_id
+                AND n.status = 'read'
+                AND n.deleted_at IS NULL
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS victim ON true
+    ),
+    soft_deleted AS (
+        UPDATE notifications AS n
+        SET deleted_at = v_run.started_at
+        FROM locked
+        WHERE n.id = locked.id
+            AND n.status = 'read'
+            AND n.deleted_at IS NULL
+        RETURNING n.user_id, n.deleted_at
+    ),
+    cleaned AS (
+        SELECT s.user_id, count(*) AS deleted
+        FROM soft_deleted AS s
+        WHERE s.deleted_at = v_run.started_at
+        GROUP BY s.user_id
+    )
+    SELECT
+        count(*),
+        count(cleaned.user_id),
+        count(*) FILTER (WHERE over_limit.total - coalesce(cleaned.deleted, 0) > cleanup_notifications.max_notifications),
+        coalesce(sum(cleaned.deleted), 0)::bigint,
+        ARRAY(SELECT DISTINCT locked.user_id FROM locked WHERE locked.id IS NULL)
+    INTO v_run.users_over_limit, v_run.users_cleaned, v_run.users_still_over_limit, v_run.notifications_deleted, v_held_up
+    FROM over_limit
+    LEFT JOIN cleaned ON cleaned.user_id = over_limit.user_id;
+
+    -- Of the rows not to be had, some are gone, unread or deleted by now: skipped are those that could still be deleted.
+    SELECT coalesce(sum(greatest(inbox.readable - cleanup_notifications.min_keep, 0)), 0)::bigint
+    INTO v_run.notifications_skipped
+    FROM (
+        SELECT count(*) AS readable
+        FROM notifications AS n
+        WHERE n.user_id = ANY (v_held_up)
+            AND n.deleted_at IS NULL
+            AND n.status = 'read'
+            AND n.created_at <= v_run.started_at
+        GROUP BY n.user_id
+    ) AS inbox;
+
+    UPDATE notification_cleanup_runs AS r
+    SET
+        -- Whoever opened the run to call this batch by batch closes it.
+        finished_at = CASE WHEN run_id IS NULL OR r.finished_at IS NOT NULL THEN clock_timestamp() END,
+        users_over_limit = r.users_over_limit + v_run.users_over_limit,
+        users_cleaned = r.users_cleaned + v_run.users_cleaned,
+        users_still_over_limit = r.users_still_over_limit + v_run.users_still_over_limit,
+        notifications_deleted = r.notifications_deleted + v_run.notifications_deleted,
+        notifications_skipped = r.notifications_skipped + v_run.notifications_skipped
+    WHERE r.id = v_run.id
+    RETURNING r.* INTO v_run;
+
+    RETURN v_run;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) IS
+'Soft-deletes, for every user with more than max_notifications live notifications, all read ones except the min_keep newest, in one transaction; never waits for a row lock.
+Returns the run''s record: SELECT * FROM cleanup_notifications(). user_ids: only those of the list who are over the limit. run_id: adds to that run instead of opening one.';
+REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) FROM PUBLIC;
+-- end of sql/cleanup_notifications.sql
+
+-- frozen copy of sql/notification_stats.sql
+-- Live totals, in one pass over the live index.
+--
+--     SELECT * FROM notification_stats();
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_stats(
+    max_notifications integer DEFAULT 1000
+)
+RETURNS TABLE (
+    total_notifications bigint,
+    users_with_notifications bigint,
+    users_over_limit bigint
+)
+LANGUAGE plpgsql
+STABLE
+SECURITY INVOKER
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+AS $$
+BEGIN
+    IF (max_notifications >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('invalid limit: max_notifications => %L', max_notifications),
+            HINT = 'max_notifications takes 1 or more.';
+    END IF;
+
+    RETURN QUERY
+    SELECT
+        coalesce(sum(inbox.total), 0)::bigint,
+        count(inbox.user_id),
+        count(inbox.user_id) FILTER (WHERE inbox.total > max_notifications)
+    FROM (
+        -- Rows without a user are one group of their own, counted in the total only.
+        SELECT
+            n.user_id,
+            count(*) AS total
+        FROM notifications AS n
+        WHERE n.deleted_at IS NULL
+        GROUP BY n.user_id
+    ) AS inbox;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION notification_stats(integer) IS
+'Live notifications, users who have any, and users with more than max_notifications of them. Reads only; works on a hot standby.';
+REVOKE ALL ON FUNCTION notification_stats(integer) FROM PUBLIC;
+-- end of sql/notification_stats.sql
+
+-- frozen copy of sql/preview_notification_cleanup.sql
+-- The dry run: what cleanup_notifications() would delete, a row for each user over the limit, the most first.
+--
+--     SELECT * FROM preview_notification_cleanup();
+--     SELECT count(*), sum(deletable_notifications) FROM preview_notification_cleanup(500, 50);
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION preview_notification_cleanup(
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100
+)
+RETURNS TABLE (
+    user_id notification_user_id,
+    total_notifications bigint,
+    unread_notifications bigint,
+    deletable_notifications bigint
+)
+LANGUAGE plpgsql
+STABLE
+SECURITY INVOKER
+SET search_path FROM CURRENT
+SET row_security = off
+SET plan_cache_mode = force_custom_plan
+SET jit = off
+AS $$
+DECLARE
+    v_user_ids notification_user_id[];
+BEGIN
+    IF (max_notifications >= 1 AND min_keep BETWEEN 0 AND max_notifications) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('invalid limits: max_notifications => %L, min_keep => %L', max_notifications, min_keep),
+            HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications.';
+    END IF;
+
+    -- Find, by one index-only pass; then read the inboxes found and no other row.
+    v_user_ids := ARRAY(
+        SELECT n.user_id
+        FROM notifications AS n
+        WHERE n.deleted_at IS NULL
+            AND n.user_id IS NOT NULL
+        GROUP BY n.user_id
+        HAVING count(*) > max_notifications
+    );
+
+    RETURN QUERY
+    SELECT
+        n.user_id::notification_user_id,
+        count(*),
+        count(*) FILTER (WHERE n.status = 'unread'),
+        greatest(count(*) FILTER (WHERE n.status = 'read' AND n.created_at <= statement_timestamp()) - min_keep, 0) AS deletable
+    FROM notifications AS n
+    WHERE n.user_id = ANY (v_user_ids)
+        AND n.deleted_at IS NULL
+    GROUP BY n.user_id
+    ORDER BY deletable DESC, n.user_id;
+END
+$$;
+-- +goose StatementEnd
+
+COMMENT ON FUNCTION preview_notification_cleanup(integer, integer) IS
+'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, unread and deletable notifications. Reads only; works on a hot standby.';
+REVOKE ALL ON FUNCTION preview_notification_cleanup(integer, integer) FROM PUBLIC;
+-- end of sql/preview_notification_cleanup.sql
+
+-- +goose Down
+-- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+DROP FUNCTION cleanup_notifications;
+DROP FUNCTION notification_stats;
+DROP FUNCTION preview_notification_cleanup;

@@ -1,0 +1,90 @@
+-- Made-up but realistic notifications, for `make demo`, `make psql` and experiments.
+--
+--     psql -v n=200000 -f sql/demo_data.sql
+--
+-- Loads n notifications (200,000 unless set, 10,000 at least) of about n / 100 users into an empty notifications
+-- table as the migrations create it. Everything is derived from row numbers by hashing, so each run on each server
+-- makes the same rows. Inbox sizes have a heavy tail; five users stand at the edges of the rule.
+\set ON_ERROR_STOP on
+\if :{?n}
+\else
+    \set n 200000
+\endif
+
+BEGIN;
+
+SELECT set_config('demo.n', :'n', true) \gset
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM notifications) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = 'notifications already has rows: demo data is only loaded into an empty table',
+            HINT = 'Use an empty database, or unset DATABASE_URL for a throw-away server.';
+    END IF;
+    IF current_setting('demo.n')::bigint < 10000 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('n = %s is too small for demo data', current_setting('demo.n')),
+            HINT = 'n takes 10000 or more.';
+    END IF;
+END
+$$;
+
+-- A number in [0, 1), the same for the same row and purpose everywhere.
+CREATE FUNCTION pg_temp.chance(i bigint, purpose integer) RETURNS double precision
+    LANGUAGE sql IMMUTABLE
+    RETURN (hashint8extended(i, purpose) & 4294967295) / 4294967296.0::double precision;
+
+INSERT INTO notifications (id, user_id, type, title, message, data, status, read_at, created_at)
+SELECT
+    md5('notification ' || i)::uuid,
+    md5('user ' || inbox)::uuid,
+    kind.type,
+    kind.title,
+    format(kind.message, 1 + i % 97),
+    jsonb_build_object('url', format(kind.url, i), 'actor_id', 1 + i % 4093),
+    status,
+    CASE WHEN status = 'read' THEN created_at + pg_temp.chance(i, 3) * interval '2 days' END,
+    created_at
+FROM generate_series(1, :n::bigint) AS i
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN i <= 1000 THEN -1  -- exactly at the limit, all read
+        WHEN i <= 2001 THEN -2  -- one over it, all read
+        WHEN i <= 3501 THEN -3  -- over it with nothing but unread
+        WHEN i <= 4901 THEN -4  -- over it, a third archived
+        WHEN i <= 6401 THEN -5  -- over it, many with one and the same created_at
+        -- Everybody else: the few busiest inboxes hold most of the rows.
+        ELSE floor(power(:n / 100, power(pg_temp.chance(i, 1), 0.7)))::bigint
+    END AS inbox
+) AS owner
+CROSS JOIN LATERAL (
+    -- A year of traffic, in the order of the rows.
+    SELECT CASE
+        WHEN inbox = -5 THEN timestamptz '2025-06-01 09:00:00+00' + (i / 500) * interval '1 day'
+        ELSE timestamptz '2025-01-01 00:00:00+00' + (i + pg_temp.chance(i, 2)) / :n * interval '365 days'
+    END AS created_at
+) AS clock
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN inbox = -3 THEN 'unread'
+        WHEN inbox = -4 AND i % 3 = 0 THEN 'archived'
+        WHEN inbox < 0 THEN 'read'
+        -- The newer, the likelier unread.
+        WHEN pg_temp.chance(i, 4) < 0.1 + 0.4 * power(i::double precision / :n, 4) THEN 'unread'
+        ELSE 'read'
+    END AS status
+) AS state
+JOIN (VALUES
+    (0, 'comment', 'New comment', 'Comment %s on your post', '/posts/%s#comments'),
+    (1, 'mention', 'You were mentioned', 'Somebody mentioned you %s times in a discussion', '/discussions/%s'),
+    (2, 'invoice', 'Invoice paid', 'Your invoice over %s.00 EUR was paid', '/invoices/%s'),
+    (3, 'deploy', 'Deployment finished', 'Deployment took %s seconds, all checks passed', '/deployments/%s'),
+    (4, 'digest', 'Your weekly digest', 'There were %s updates in your projects last week', '/digests/%s')
+) AS kind (number, type, title, message, url) ON kind.number = i % 5;
+
+COMMIT;
+
+-- The visibility map makes counting cheap; autovacuum does the same within a minute.
+VACUUM (ANALYZE) notifications;
