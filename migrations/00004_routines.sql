@@ -90,12 +90,14 @@ BEGIN
     ),
     excess AS (
         SELECT
+            ranked.id,
             over_limit.user_id,
-            ranked.id
+            ranked.created_at
         FROM over_limit
         CROSS JOIN LATERAL (
             SELECT
                 n.id,
+                n.created_at,
                 row_number() OVER (ORDER BY n.created_at DESC, n.id DESC) AS newest
             FROM notifications AS n
             WHERE n.user_id = over_limit.user_id
@@ -106,16 +108,18 @@ BEGIN
         WHERE ranked.newest > cleanup_notifications.min_keep
     ),
     locked AS (
-        -- id is NULL where the row is held by somebody, or is no victim any more.
+        -- No id where the row is held by somebody, or is no victim any more.
         SELECT
+            victim.id,
             excess.user_id,
-            victim.id
+            excess.created_at
         FROM excess
         LEFT JOIN LATERAL (
             SELECT n.id
             FROM notifications AS n
             WHERE n.id = excess.id
                 AND n.user_id = excess.user_id
+                AND n.created_at = excess.created_at
                 AND n.status = 'read'
                 AND n.deleted_at IS NULL
             FOR NO KEY UPDATE SKIP LOCKED
@@ -125,7 +129,10 @@ BEGIN
         UPDATE notifications AS n
         SET deleted_at = v_run.started_at
         FROM locked
+        -- On a partitioned table id alone need not be unique, and created_at leads to the partition.
         WHERE n.id = locked.id
+            AND n.user_id = locked.user_id
+            AND n.created_at = locked.created_at
             AND n.status = 'read'
             AND n.deleted_at IS NULL
         RETURNING n.user_id, n.deleted_at

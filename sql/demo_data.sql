@@ -11,9 +11,11 @@
     \set n 200000
 \endif
 
-BEGIN;
-
-SELECT set_config('demo.n', :'n', true) \gset
+SELECT
+    to_regclass('notifications') IS NOT NULL AS installed,
+    set_config('demo.n', :'n', false) AS n
+\gset
+\if :installed
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM notifications) THEN
@@ -30,6 +32,13 @@ BEGIN
     END IF;
 END
 $$;
+\endif
+-- With -v check=1 nothing is loaded: make demo asks before it installs anything.
+\if :{?check}
+    \q
+\endif
+
+BEGIN;
 
 -- A number in [0, 1), the same for the same row and purpose everywhere.
 CREATE FUNCTION pg_temp.chance(i bigint, purpose integer) RETURNS double precision

@@ -1,0 +1,92 @@
+# `make demo` shows the job, `make test` tests it; both install what a bare Debian machine lacks.
+
+N ?= 200000
+GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+export PATH := $(CURDIR)/.build:$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## compile notification-cleanup into .build/
+	@mkdir -p .build
+	@go build -o .build/ ./cmd/...
+
+.PHONY: run
+run: build ## run the cleanup on $DATABASE_URL
+	@notification-cleanup run
+
+.PHONY: demo
+demo: build postgresql ## the whole job on N=200000 made-up notifications, on a throw-away PostgreSQL or an empty $DATABASE_URL
+	@with-postgres $(MAKE) --no-print-directory demo-steps
+
+# Prints a command, to be copied, and runs it.
+step = @printf '\n$$ %s\n' '$(1)'; $(1)
+
+.PHONY: demo-steps
+demo-steps:
+	@psql "$$DATABASE_URL" -q -v check=1 -f sql/demo_data.sql
+	$(call step,notification-cleanup migrate up)
+	$(call step,psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql)
+	$(call step,notification-cleanup stats)
+	$(call step,notification-cleanup preview | head)
+	$(call step,notification-cleanup run)
+	$(call step,notification-cleanup stats)
+	$(call step,notification-cleanup run)
+	$(call step,notification-cleanup history)
+
+.PHONY: psql
+psql: build postgresql ## a psql shell on a throw-away database with N=200000 made-up notifications
+	@DATABASE_URL= with-postgres sh -c 'notification-cleanup migrate up >&2 && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql && psql "$$DATABASE_URL"'
+
+.PHONY: test
+test: build postgresql .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
+	@with-postgres -env TEST_DATABASE_URL go test -count=1 ./...
+
+.PHONY: test-short
+test-short: build postgresql .build/goose ## the same with fewer random cases
+	@with-postgres -env TEST_DATABASE_URL go test -count=1 -short ./...
+
+.PHONY: lint
+lint: build postgresql plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check
+	@test -z "$$(gofmt -l cmd migrations)" || { gofmt -d cmd migrations; exit 1; }
+	@go mod tidy -diff
+	@go vet ./...
+	@go run $(STATICCHECK) ./...
+	@DATABASE_URL= with-postgres sh -c 'notification-cleanup migrate up >/dev/null && psql "$$DATABASE_URL" -q -f .ci/plpgsql_check.sql'
+
+.PHONY: fmt
+fmt: ## format the Go code
+	@gofmt -w cmd migrations
+
+.PHONY: snapshot
+snapshot: ## freeze changed routines of sql/ into a new migration, named by NAME=...
+	@sql/snapshot.sh $(NAME)
+
+.PHONY: verify
+verify: ## check that the newest frozen copies equal sql/
+	@sql/snapshot.sh --check
+
+# What is missing is installed where apt-get can do it; elsewhere with-postgres says what to do.
+apt_install = sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -n'; \
+	echo 'installing $(1)' >&2; $$sudo apt-get update -qq && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $(1) >/dev/null
+
+.PHONY: postgresql
+postgresql:
+	@[ -n "$$PG_BIN" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	! command -v apt-get >/dev/null || { $(call apt_install,postgresql); }
+
+.PHONY: plpgsql-check
+plpgsql-check: postgresql
+	@[ -n "$$PG_BIN" ] || ! command -v apt-get >/dev/null || for version in $$(ls /usr/lib/postgresql | sort -n | tail -n 1); do \
+		[ -e /usr/share/postgresql/$$version/extension/plpgsql_check.control ] || \
+		{ $(call apt_install,postgresql-$$version-plpgsql-check); }; \
+	done
+
+# The tests run the migrations by the plain goose command line too; the tags leave the drivers of other databases out.
+.build/goose: Makefile
+	@GOBIN=$(CURDIR)/.build go install -tags 'no_azuresql no_clickhouse no_libsql no_mssql no_mysql no_sqlite3 no_vertica no_ydb' $(GOOSE)
+	@touch $@

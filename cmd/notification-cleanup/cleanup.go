@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/schollz/progressbar/v3"
+	"github.com/sethvargo/go-retry"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+)
+
+const (
+	retries       = 8
+	retryFirst    = 200 * time.Millisecond
+	retryLongest  = 5 * time.Second
+	reportTimeout = 10 * time.Second
+	logInterval   = time.Second
+)
+
+// inbox is a user over the limit.
+type inbox struct {
+	UserID    string `db:"user_id"`
+	Deletable int64  `db:"deletable_notifications"`
+}
+
+// cleanup is one run: it takes the preview once, cleans the users found batch by batch, and prints the run's record.
+// A run that ends early is reported just the same; its finished_at stays NULL.
+func (a *app) cleanup(ctx context.Context) error {
+	start := time.Now()
+	rows, _ := a.pool.Query(ctx,
+		`SELECT user_id::text, deletable_notifications FROM preview_notification_cleanup($1, $2)`,
+		a.cfg.MaxNotifications, a.cfg.MinKeep)
+	inboxes, err := pgx.CollectRows(rows, pgx.RowToStructByName[inbox])
+	if err != nil {
+		return fmt.Errorf("find users over the limit: %w", err)
+	}
+	var deletable int64
+	for _, inbox := range inboxes {
+		deletable += inbox.Deletable
+	}
+
+	var runID int64
+	if err := a.retry(ctx, func(ctx context.Context) error {
+		return a.pool.QueryRow(ctx,
+			`INSERT INTO notification_cleanup_runs (max_notifications, min_keep) VALUES ($1, $2) RETURNING id`,
+			a.cfg.MaxNotifications, a.cfg.MinKeep).Scan(&runID)
+	}); err != nil {
+		return fmt.Errorf("open run: %w", err)
+	}
+	a.log.Info("started run", "run_id", runID, "users_over_limit", len(inboxes), "notifications_deletable", deletable)
+	if deletable == 0 {
+		a.log.Info("nothing to delete", "run_id", runID)
+	}
+
+	err = a.cleanBatches(ctx, runID, pack(inboxes, a.cfg.BatchSize), deletable)
+	if err == nil {
+		err = a.retry(ctx, func(ctx context.Context) error {
+			_, err := a.pool.Exec(ctx, `UPDATE notification_cleanup_runs SET finished_at = clock_timestamp() WHERE id = $1`, runID)
+			return err
+		})
+	}
+	return errors.Join(err, a.report(ctx, runID, start, err))
+}
+
+// report logs and prints what the run has committed, also after ctx is done.
+func (a *app) report(ctx context.Context, runID int64, start time.Time, runErr error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
+	defer cancel()
+	var users, deleted, skipped int64
+	err := a.pool.QueryRow(ctx,
+		`SELECT users_cleaned, notifications_deleted, notifications_skipped FROM notification_cleanup_runs WHERE id = $1`,
+		runID).Scan(&users, &deleted, &skipped)
+	if err != nil {
+		return fmt.Errorf("read the record of run %d: %w", runID, err)
+	}
+	message := "finished run"
+	if runErr != nil {
+		message = "ended run early, the next one goes on from here"
+	}
+	a.log.Info(message, "run_id", runID, "users_cleaned", users, "notifications_deleted", deleted,
+		"notifications_skipped", skipped, "duration_seconds", time.Since(start).Seconds())
+	return a.printRecord(ctx, `SELECT * FROM notification_cleanup_runs WHERE id = $1`, runID)
+}
+
+// batch is whole users, cleaned in one transaction.
+type batch struct {
+	userIDs   []string
+	deletable int64
+}
+
+// pack puts whole users together until a batch has about size notifications to delete. A user with nothing to delete
+// counts as one: the server looks at that inbox too.
+func pack(inboxes []inbox, size int64) []batch {
+	var batches []batch
+	var weight int64
+	for _, inbox := range inboxes {
+		if batches == nil || weight >= size {
+			batches, weight = append(batches, batch{}), 0
+		}
+		last := &batches[len(batches)-1]
+		last.userIDs = append(last.userIDs, inbox.UserID)
+		last.deletable += inbox.Deletable
+		weight += max(inbox.Deletable, 1)
+	}
+	return batches
+}
+
+// cleanBatches cleans the batches on WORKERS connections, and returns the first error that no retry could mend.
+func (a *app) cleanBatches(ctx context.Context, runID int64, batches []batch, deletable int64) error {
+	done := a.progress(deletable)
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(int(a.cfg.Workers))
+	for _, b := range batches {
+		workers.Go(func() error {
+			if err := a.cleanBatch(ctx, runID, b); err != nil {
+				return fmt.Errorf("clean up a batch of %d users: %w", len(b.userIDs), err)
+			}
+			done(b.deletable)
+			return nil
+		})
+	}
+	return workers.Wait()
+}
+
+// cleanBatch cleans one batch, and counts it once even if the connection is lost while it commits.
+func (a *app) cleanBatch(ctx context.Context, runID int64, b batch) error {
+	var xid string // of the last attempt
+	return a.retry(ctx, func(ctx context.Context) error {
+		if xid != "" {
+			// https://www.postgresql.org/docs/current/functions-info.html: pg_xact_status is made for this question.
+			var status string
+			err := a.pool.QueryRow(ctx, `SELECT pg_xact_status($1::text::xid8)`, xid).Scan(&status)
+			switch {
+			case err != nil:
+				return err
+			case status == "committed":
+				return nil
+			case status == "in progress":
+				return errInProgress
+			}
+			xid = ""
+		}
+		tx, err := a.pool.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback(context.WithoutCancel(ctx)) // does nothing after Commit
+		if err := tx.QueryRow(ctx, `SELECT pg_current_xact_id()::text`).Scan(&xid); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SELECT cleanup_notifications($1, $2, $3::text[]::notification_user_id[], $4)`,
+			a.cfg.MaxNotifications, a.cfg.MinKeep, b.userIDs, runID); err != nil {
+			return err
+		}
+		return tx.Commit(ctx)
+	})
+}
+
+var errInProgress = errors.New("the lost connection's transaction is still in progress")
+
+// retry calls f until it succeeds or fails for good, with growing pauses, for about half a minute.
+func (a *app) retry(ctx context.Context, f func(context.Context) error) error {
+	backoff := retry.WithMaxRetries(retries,
+		retry.WithJitterPercent(20, retry.WithCappedDuration(retryLongest, retry.NewExponential(retryFirst))))
+	return retry.Do(ctx, backoff, func(ctx context.Context) error {
+		err := f(ctx)
+		if err == nil || ctx.Err() != nil || !transient(err) {
+			return err
+		}
+		a.log.Warn("retrying", "error", oneLine(err))
+		return retry.RetryableError(err)
+	})
+}
+
+// transient tells errors that may be gone at the next attempt.
+func transient(err error) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return true // no answer from the server: the connection was lost, or could not be made
+	}
+	switch pgErr.Code {
+	case "40001", "40P01", "55P03", // serialization failure, deadlock, lock not available
+		"57P01", "57P02", "57P03", // shutting down, crashed, starting up
+		"53300", // too many connections
+		"23505": // two runs that opened in the same microsecond
+		return true
+	}
+	return strings.HasPrefix(pgErr.Code, "08") // connection exceptions
+}
+
+// progress returns a function to call after each batch: it moves a bar where stderr is a terminal, else it logs a line
+// now and then.
+func (a *app) progress(deletable int64) func(deleted int64) {
+	var bar *progressbar.ProgressBar
+	if isTerminal(a.stderr) && deletable > 0 {
+		bar = progressbar.NewOptions64(deletable,
+			progressbar.OptionSetWriter(a.stderr),
+			progressbar.OptionSetDescription("deleting"),
+			progressbar.OptionShowCount(),
+			progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("notifications"),
+			progressbar.OptionFullWidth(),
+			progressbar.OptionOnCompletion(func() { fmt.Fprintln(a.stderr) }),
+		)
+	}
+	var mu sync.Mutex
+	var total int64
+	last := time.Now()
+	return func(deleted int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		total += deleted
+		if bar != nil {
+			_ = bar.Set64(total)
+		} else if time.Since(last) >= logInterval {
+			a.log.Info("deleting", "notifications_done", total, "notifications_deletable", deletable)
+			last = time.Now()
+		}
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+)
+
+// Config is the whole configuration. Each field is read from its environment variable, or from the flag of the same
+// name (BATCH_SIZE, -batch-size), which wins. A variable that is set but empty counts as not set.
+type Config struct {
+	DatabaseURL      string        `env:"DATABASE_URL" usage:"connection string (default: the PG* variables)"`
+	MaxNotifications int32         `env:"MAX_NOTIFICATIONS, default=1000" usage:"live notifications a user may have before the cleanup acts"`
+	MinKeep          int32         `env:"MIN_KEEP, default=100" usage:"newest read notifications that each user keeps"`
+	BatchSize        int64         `env:"BATCH_SIZE, default=10000" usage:"notifications a transaction, about: users are never split"`
+	Workers          int32         `env:"WORKERS, default=1" usage:"batches at the same time, each on its own connection"`
+	DryRun           bool          `env:"DRY_RUN, default=false" usage:"run: print what would go, write nothing"`
+	Timeout          time.Duration `env:"TIMEOUT" usage:"stop early after this time, such as 30m (default: no limit)"`
+	Format           string        `env:"FORMAT, default=text" usage:"of the result on stdout: text or json (an object a line)"`
+	LogFormat        string        `env:"LOG_FORMAT, default=text" usage:"of the log on stderr: text or json"`
+	Schema           string        `env:"SCHEMA" usage:"schema of the notifications table (default: the search_path of the connection)"`
+}
+
+// usageError is a mistake of the caller: exit status 2.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// Validate reports every value that is out of its range, as one usageError.
+func (c Config) Validate() error {
+	var problems []string
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Sprintf(format, args...))
+		}
+	}
+	check(c.MaxNotifications >= 1, "MAX_NOTIFICATIONS is %d, takes 1 or more", c.MaxNotifications)
+	check(c.MinKeep >= 0 && c.MinKeep <= c.MaxNotifications, "MIN_KEEP is %d, takes 0 to MAX_NOTIFICATIONS (%d)", c.MinKeep, c.MaxNotifications)
+	check(c.BatchSize >= 1, "BATCH_SIZE is %d, takes 1 or more", c.BatchSize)
+	check(c.Workers >= 1 && c.Workers <= 64, "WORKERS is %d, takes 1 to 64", c.Workers)
+	check(c.Timeout >= 0, "TIMEOUT is %v, takes a duration such as 30m", c.Timeout)
+	check(c.Format == "text" || c.Format == "json", "FORMAT is %q, takes text or json", c.Format)
+	check(c.LogFormat == "text" || c.LogFormat == "json", "LOG_FORMAT is %q, takes text or json", c.LogFormat)
+	if problems == nil {
+		return nil
+	}
+	return usageError(strings.Join(problems, "; "))
+}
+
+// loadConfig reads the configuration from flags and env, and returns it with the words of args that are no flags.
+// Flags may stand before and after them. The error is flag.ErrHelp or a usageError.
+func loadConfig(ctx context.Context, args []string, env envconfig.Lookuper) (Config, []string, error) {
+	var cfg Config
+	given := map[string]string{}
+	flags := newFlagSet(given)
+	var words []string
+	for {
+		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return cfg, nil, err
+		} else if err != nil {
+			return cfg, nil, usageError(err.Error())
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		words = append(words, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+
+	notEmpty := envconfig.LookuperFunc(func(key string) (string, bool) {
+		value, ok := env.Lookup(key)
+		return value, ok && value != ""
+	})
+	lookuper := envconfig.MultiLookuper(envconfig.MapLookuper(given), notEmpty)
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: &cfg, Lookuper: lookuper}); err != nil {
+		message := err.Error()
+		for field := range configFields() {
+			message = strings.Replace(message, field.Name+":", variable(field)+":", 1)
+		}
+		return cfg, nil, usageError(message)
+	}
+	return cfg, words, cfg.Validate()
+}
+
+// newFlagSet makes a flag for each field of Config, which puts its value into given, under the variable's name.
+func newFlagSet(given map[string]string) *flag.FlagSet {
+	flags := flag.NewFlagSet("notification-cleanup", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	for field := range configFields() {
+		define := flags.Func
+		if field.Type.Kind() == reflect.Bool {
+			define = flags.BoolFunc
+		}
+		name := strings.ToLower(strings.ReplaceAll(variable(field), "_", "-"))
+		define(name, field.Tag.Get("usage"), func(value string) error {
+			given[variable(field)] = value
+			return nil
+		})
+	}
+	return flags
+}
+
+func configFields() func(yield func(reflect.StructField) bool) {
+	return reflect.TypeFor[Config]().Fields()
+}
+
+func variable(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+	return name
+}
+
+// writeUsage explains commands, flags and variables.
+func writeUsage(w io.Writer) {
+	fmt.Fprint(w, `notification-cleanup soft-deletes the oldest read notifications of users who have too many.
+
+  notification-cleanup [run]                     clean up, and print the run's record
+  notification-cleanup preview                   what run would delete, a row for each user over the limit
+  notification-cleanup stats                     live notifications, users, users over the limit
+  notification-cleanup history                   the last 20 runs
+  notification-cleanup migrate [up|down|status]  install, uninstall (keeps all notifications), or look
+
+Each flag can be given as an environment variable too (-batch-size as BATCH_SIZE); the flag wins.
+
+`)
+	for field := range configFields() {
+		_, option, _ := strings.Cut(field.Tag.Get("env"), "default=")
+		if option != "" {
+			option = " (default " + option + ")"
+		}
+		name := strings.ToLower(strings.ReplaceAll(variable(field), "_", "-"))
+		fmt.Fprintf(w, "  -%-18s %s%s\n", name, field.Tag.Get("usage"), option)
+	}
+	fmt.Fprint(w, "\nExit status: 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early (signal or TIMEOUT).\n")
+}

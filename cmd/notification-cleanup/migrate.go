@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"path"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/notification-cleanup/notification-cleanup/migrations"
+)
+
+// versionTable is goose's table for our versions, beside an application's own goose_db_version.
+const versionTable = "notification_cleanup_schema_version"
+
+// migration is a line of the output of migrate.
+type migration struct {
+	Version   int64      `json:"version"`
+	Name      string     `json:"name"`
+	State     string     `json:"state"`
+	AppliedAt *time.Time `json:"applied_at"`
+}
+
+// migrate applies every pending migration (direction "up" or ""), rolls all of them back ("down") or does neither
+// ("status"), and prints their states.
+func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnConfig) error {
+	db := stdlib.OpenDB(*config)
+	defer db.Close()
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("connect to database: %w", err)
+	}
+	migrator, err := newMigrator(db, a.log)
+	if err != nil {
+		return fmt.Errorf("load migrations: %w", err)
+	}
+	var results []*goose.MigrationResult
+	switch direction {
+	case "down":
+		results, err = migrator.DownTo(ctx, 0)
+	case "", "up":
+		results, err = migrator.Up(ctx)
+	}
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		results = partial.Applied
+	}
+	for _, r := range results {
+		a.log.Info("migrated", "direction", r.Direction, "name", path.Base(r.Source.Path), "duration_seconds", r.Duration.Seconds())
+	}
+	if err != nil {
+		return migrationError(err)
+	}
+
+	states, err := migrator.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("read migration status: %w", err)
+	}
+	lines := [][]string{{"version", "name", "state", "applied_at"}}
+	for _, s := range states {
+		m := migration{Version: s.Source.Version, Name: path.Base(s.Source.Path), State: string(s.State)}
+		var appliedAt string
+		if s.State == goose.StateApplied {
+			m.AppliedAt = &s.AppliedAt
+			appliedAt = s.AppliedAt.Format(time.RFC3339)
+		}
+		if a.cfg.Format == "json" {
+			if err := json.NewEncoder(a.stdout).Encode(m); err != nil {
+				return err
+			}
+			continue
+		}
+		lines = append(lines, []string{strconv.FormatInt(m.Version, 10), m.Name, m.State, appliedAt})
+	}
+	if a.cfg.Format == "json" {
+		return nil
+	}
+	return writeTable(a.stdout, lines)
+}
+
+// newMigrator returns goose over the embedded migrations. Concurrent migrators wait for each other, up to an hour:
+// building the live index of a large table takes its time.
+func newMigrator(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {
+	locker, err := lock.NewPostgresSessionLocker(
+		lock.WithLockID(int64(crc32.ChecksumIEEE([]byte(versionTable)))),
+		lock.WithLockTimeout(1, 3600),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, migrations.FS,
+		goose.WithTableName(versionTable),
+		goose.WithSessionLocker(locker),
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithSlog(log),
+	)
+}
+
+// migrationError leaves out the text of the migration that goose puts into its errors.
+func migrationError(err error) error {
+	var partial *goose.PartialError
+	var pgErr *pgconn.PgError
+	if errors.As(err, &partial) && errors.As(err, &pgErr) {
+		return fmt.Errorf("migrate %s %s: %w", partial.Failed.Direction, path.Base(partial.Failed.Source.Path), pgErr)
+	}
+	return fmt.Errorf("migrate: %w", err)
+}
