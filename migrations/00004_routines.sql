@@ -84,6 +84,8 @@ BEGIN
 
     -- Rank on the snapshot, lock only the victims, update what was locked. A row that somebody holds is skipped, so this
     -- waits for nobody; one that somebody changed since the snapshot is judged again as it is now, hence the repeated conditions.
+    -- On a partitioned table id alone need not be unique. IS NOT DISTINCT FROM, because = could lead the planner from the
+    -- primary key to an index on user_id or created_at, and from there through a whole inbox for each row.
     WITH over_limit AS (
         SELECT u.user_id, u.total
         FROM unnest(v_user_ids, v_totals) AS u (user_id, total)
@@ -118,8 +120,8 @@ BEGIN
             SELECT n.id
             FROM notifications AS n
             WHERE n.id = excess.id
-                AND n.user_id = excess.user_id
-                AND n.created_at = excess.created_at
+                AND n.user_id IS NOT DISTINCT FROM excess.user_id
+                AND n.created_at IS NOT DISTINCT FROM excess.created_at
                 AND n.status = 'read'
                 AND n.deleted_at IS NULL
             FOR NO KEY UPDATE SKIP LOCKED
@@ -129,10 +131,9 @@ BEGIN
         UPDATE notifications AS n
         SET deleted_at = v_run.started_at
         FROM locked
-        -- On a partitioned table id alone need not be unique, and created_at leads to the partition.
         WHERE n.id = locked.id
-            AND n.user_id = locked.user_id
-            AND n.created_at = locked.created_at
+            AND n.user_id IS NOT DISTINCT FROM locked.user_id
+            AND n.created_at IS NOT DISTINCT FROM locked.created_at
             AND n.status = 'read'
             AND n.deleted_at IS NULL
         RETURNING n.user_id, n.deleted_at

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 # The file $1 as goose statements.
 statements() {
-    awk '/^CREATE OR REPLACE (FUNCTION|PROCEDURE)/ { print "-- +goose StatementBegin" }
+    awk '/^CREATE OR REPLACE (FUNCTION|PROCEDURE)|^DO / { print "-- +goose StatementBegin" }
          { print }
          /^\$\$;$/ { print "-- +goose StatementEnd" }' "$1"
 }

@@ -73,7 +73,7 @@ func (a *app) cleanup(ctx context.Context) error {
 
 // report logs and prints what the run has committed, also after ctx is done.
 func (a *app) report(ctx context.Context, runID int64, start time.Time, runErr error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
+	ctx, cancel := reportContext(ctx)
 	defer cancel()
 	var users, deleted, skipped int64
 	err := a.pool.QueryRow(ctx,
@@ -89,6 +89,11 @@ func (a *app) report(ctx context.Context, runID int64, start time.Time, runErr e
 	a.log.Info(message, "run_id", runID, "users_cleaned", users, "notifications_deleted", deleted,
 		"notifications_skipped", skipped, "duration_seconds", time.Since(start).Seconds())
 	return a.printRecord(ctx, `SELECT * FROM notification_cleanup_runs WHERE id = $1`, runID)
+}
+
+// reportContext gives ctx a little more time, when it is done, to say what was committed.
+func reportContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
 }
 
 // batch is whole users, cleaned in one transaction.
@@ -116,7 +121,7 @@ func pack(inboxes []inbox, size int64) []batch {
 
 // cleanBatches cleans the batches on WORKERS connections, and returns the first error that no retry could mend.
 func (a *app) cleanBatches(ctx context.Context, runID int64, batches []batch, deletable int64) error {
-	done := a.progress(deletable)
+	done := a.progress("deleting", deletable)
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(int(a.cfg.Workers))
 	for _, b := range batches {
@@ -199,12 +204,12 @@ func transient(err error) bool {
 
 // progress returns a function to call after each batch: it moves a bar where stderr is a terminal, else it logs a line
 // now and then.
-func (a *app) progress(deletable int64) func(deleted int64) {
+func (a *app) progress(doing string, expected int64) func(done int64) {
 	var bar *progressbar.ProgressBar
-	if isTerminal(a.stderr) && deletable > 0 {
-		bar = progressbar.NewOptions64(deletable,
+	if isTerminal(a.stderr) && expected > 0 {
+		bar = progressbar.NewOptions64(expected,
 			progressbar.OptionSetWriter(a.stderr),
-			progressbar.OptionSetDescription("deleting"),
+			progressbar.OptionSetDescription(doing),
 			progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("notifications"),
@@ -215,14 +220,14 @@ func (a *app) progress(deletable int64) func(deleted int64) {
 	var mu sync.Mutex
 	var total int64
 	last := time.Now()
-	return func(deleted int64) {
+	return func(done int64) {
 		mu.Lock()
 		defer mu.Unlock()
-		total += deleted
+		total += done
 		if bar != nil {
-			_ = bar.Set64(total)
+			_ = bar.Set64(min(total, expected))
 		} else if time.Since(last) >= logInterval {
-			a.log.Info("deleting", "notifications_done", total, "notifications_deletable", deletable)
+			a.log.Info(doing, "notifications_done", total, "notifications_expected", expected)
 			last = time.Now()
 		}
 	}

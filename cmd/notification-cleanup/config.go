@@ -19,10 +19,11 @@ type Config struct {
 	DatabaseURL      string        `env:"DATABASE_URL" usage:"connection string (default: the PG* variables)"`
 	MaxNotifications int32         `env:"MAX_NOTIFICATIONS, default=1000" usage:"live notifications a user may have before the cleanup acts"`
 	MinKeep          int32         `env:"MIN_KEEP, default=100" usage:"newest read notifications that each user keeps"`
-	BatchSize        int64         `env:"BATCH_SIZE, default=10000" usage:"notifications a transaction, about: users are never split"`
+	BatchSize        int64         `env:"BATCH_SIZE, default=10000" usage:"notifications a transaction, about: run never splits a user"`
 	Workers          int32         `env:"WORKERS, default=1" usage:"batches at the same time, each on its own connection"`
 	DryRun           bool          `env:"DRY_RUN, default=false" usage:"run: print what would go, write nothing"`
 	Timeout          time.Duration `env:"TIMEOUT" usage:"stop early after this time, such as 30m (default: no limit)"`
+	Retention        time.Duration `env:"RETENTION, default=720h" usage:"purge: how long deleted notifications can still be restored"`
 	Format           string        `env:"FORMAT, default=text" usage:"of the result on stdout: text or json (an object a line)"`
 	LogFormat        string        `env:"LOG_FORMAT, default=text" usage:"of the log on stderr: text or json"`
 	Schema           string        `env:"SCHEMA" usage:"schema of the notifications table (default: the search_path of the connection)"`
@@ -46,6 +47,7 @@ func (c Config) Validate() error {
 	check(c.BatchSize >= 1, "BATCH_SIZE is %d, takes 1 or more", c.BatchSize)
 	check(c.Workers >= 1 && c.Workers <= 64, "WORKERS is %d, takes 1 to 64", c.Workers)
 	check(c.Timeout >= 0, "TIMEOUT is %v, takes a duration such as 30m", c.Timeout)
+	check(c.Retention > 0, "RETENTION is %v, takes a duration such as 720h", c.Retention)
 	check(c.Format == "text" || c.Format == "json", "FORMAT is %q, takes text or json", c.Format)
 	check(c.LogFormat == "text" || c.LogFormat == "json", "LOG_FORMAT is %q, takes text or json", c.LogFormat)
 	if problems == nil {
@@ -124,6 +126,8 @@ func writeUsage(w io.Writer) {
   notification-cleanup preview                   what run would delete, a row for each user over the limit
   notification-cleanup stats                     live notifications, users, users over the limit
   notification-cleanup history                   the last 20 runs
+  notification-cleanup restore RUN_ID            undo one run
+  notification-cleanup purge                     delete for good what was soft-deleted longer than RETENTION ago
   notification-cleanup migrate [up|down|status]  install, uninstall (keeps all notifications), or look
 
 Each flag can be given as an environment variable too (-batch-size as BATCH_SIZE); the flag wins.

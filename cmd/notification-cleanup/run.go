@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,6 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 	if err != nil {
 		return err
 	}
-	command := strings.Join(words, " ")
 	config, err := poolConfig(cfg)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 		defer cancel()
 	}
 
-	err = a.execute(ctx, command, config)
+	err = a.execute(ctx, words, config)
 	switch cause := context.Cause(ctx); {
 	case err == nil || cause == nil:
 		return err
@@ -75,22 +75,28 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 	}
 }
 
-func (a *app) execute(ctx context.Context, command string, config *pgxpool.Config) error {
+func (a *app) execute(ctx context.Context, words []string, config *pgxpool.Config) error {
+	words = append(words, "", "")[:max(2, len(words))]
 	var statement func(context.Context) error
-	switch command {
-	case "", "run":
-		statement = a.cleanup
-		if a.cfg.DryRun {
-			statement = a.preview
-		}
-	case "preview":
+	switch command := strings.TrimSpace(strings.Join(words, " ")); {
+	case (command == "" || command == "run") && a.cfg.DryRun, command == "preview":
 		statement = a.preview
-	case "stats":
+	case command == "", command == "run":
+		statement = a.cleanup
+	case command == "stats":
 		statement = a.stats
-	case "history":
+	case command == "history":
 		statement = a.history
-	case "migrate", "migrate up", "migrate down", "migrate status":
-		return a.migrate(ctx, strings.TrimPrefix(strings.TrimPrefix(command, "migrate"), " "), config.ConnConfig)
+	case command == "purge":
+		statement = a.purge
+	case words[0] == "restore" && len(words) == 2:
+		runID, err := strconv.ParseInt(words[1], 10, 64)
+		if err != nil {
+			return usageError(fmt.Sprintf("restore takes the id of a run, not %q: notification-cleanup history lists them", words[1]))
+		}
+		statement = func(ctx context.Context) error { return a.restore(ctx, runID) }
+	case command == "migrate", command == "migrate up", command == "migrate down", command == "migrate status":
+		return a.migrate(ctx, words[1], config.ConnConfig)
 	default:
 		return usageError(fmt.Sprintf("unknown command %q: notification-cleanup -help lists them", command))
 	}
@@ -117,6 +123,10 @@ func (a *app) stats(ctx context.Context) error {
 
 func (a *app) history(ctx context.Context) error {
 	return a.print(ctx, `SELECT * FROM notification_cleanup_runs ORDER BY id DESC LIMIT 20`)
+}
+
+func (a *app) restore(ctx context.Context, runID int64) error {
+	return a.print(ctx, `SELECT restore_notifications AS notifications_restored FROM restore_notifications($1)`, runID)
 }
 
 // poolConfig turns the configuration into pgx's, with defaults where the user has set nothing.

@@ -1,0 +1,32 @@
+-- What a monitor asks, in one row.
+--
+--     SELECT * FROM notification_cleanup_health;
+
+CREATE OR REPLACE VIEW notification_cleanup_health AS
+SELECT
+    last_run.finished_at AS last_finished_at,
+    CASE
+        WHEN last_run.id IS NULL THEN 'never ran'
+        WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
+        WHEN last_run.notifications_deleted > 0 THEN 'deleted'
+        ELSE 'nothing to delete'
+    END AS last_outcome,
+    floor(extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60)::bigint AS minutes_since_last_finished,
+    last_run.users_still_over_limit,
+    (SELECT count(*) FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL) AS runs_unfinished
+FROM (VALUES (1)) AS one_row
+LEFT JOIN LATERAL (
+    SELECT *
+    FROM notification_cleanup_runs AS r
+    WHERE r.finished_at IS NOT NULL
+    ORDER BY r.finished_at DESC
+    LIMIT 1
+) AS last_run ON true;
+
+COMMENT ON VIEW notification_cleanup_health IS 'One row for a monitor: the last finished cleanup run, how long ago it was, and the runs that never finished.';
+COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS 'When the last finished run ended; NULL if none ever did.';
+COMMENT ON COLUMN notification_cleanup_health.last_outcome IS 'Of that run: deleted, nothing to delete, left locked notifications; or never ran.';
+COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS 'Whole minutes since last_finished_at.';
+COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS 'Users whom that run left over the limit.';
+COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS 'Runs without an end: running now, or stopped or killed before it.';
+REVOKE ALL ON notification_cleanup_health FROM PUBLIC;

@@ -1,0 +1,26 @@
+-- Removes the jobs of schedule.sql.
+--
+--     psql -d postgres -f sql/unschedule.sql
+--     psql -d postgres -v job=my-cleanup -f sql/unschedule.sql
+\set ON_ERROR_STOP on
+\set VERBOSITY terse
+\set QUIET on
+\if :{?job}
+\else
+    \set job notification-cleanup
+\endif
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+        RAISE EXCEPTION 'pg_cron is not installed in database %: connect to the database that has the extension', current_database();
+    END IF;
+END
+$$;
+
+SELECT
+    j.jobname AS name,
+    cron.unschedule(j.jobid) AS unscheduled
+FROM cron.job AS j
+WHERE j.jobname IN (:'job', :'job' || '-purge', :'job' || '-trim-runs', :'job' || '-trim-cron')
+    AND j.username = current_user;
