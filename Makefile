@@ -42,15 +42,15 @@ psql: build postgresql ## a psql shell on a throw-away database with N=200000 ma
 	@DATABASE_URL= with-postgres sh -c 'notification-cleanup migrate up >&2 && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql && psql "$$DATABASE_URL"'
 
 .PHONY: test
-test: build postgresql .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
+test: build pg-cron .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
 	@with-postgres -env TEST_DATABASE_URL go test -count=1 ./...
 
 .PHONY: test-short
-test-short: build postgresql .build/goose ## the same with fewer random cases
+test-short: build pg-cron .build/goose ## the same with fewer random cases
 	@with-postgres -env TEST_DATABASE_URL go test -count=1 -short ./...
 
 .PHONY: lint
-lint: build postgresql plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check
+lint: build plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check
 	@test -z "$$(gofmt -l cmd migrations)" || { gofmt -d cmd migrations; exit 1; }
 	@go mod tidy -diff
 	@go vet ./...
@@ -79,12 +79,17 @@ postgresql:
 	@[ -n "$$PG_BIN" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	! command -v apt-get >/dev/null || { $(call apt_install,postgresql); }
 
+# Extensions of the newest server, by the file they bring.
+extension = @[ -n "$$PG_BIN" ] || ! command -v apt-get >/dev/null || for version in $$(ls /usr/lib/postgresql | sort -n | tail -n 1); do \
+	[ -e /usr/share/postgresql/$$version/extension/$(1).control ] || { $(call apt_install,postgresql-$$version-$(2)); }; done
+
 .PHONY: plpgsql-check
 plpgsql-check: postgresql
-	@[ -n "$$PG_BIN" ] || ! command -v apt-get >/dev/null || for version in $$(ls /usr/lib/postgresql | sort -n | tail -n 1); do \
-		[ -e /usr/share/postgresql/$$version/extension/plpgsql_check.control ] || \
-		{ $(call apt_install,postgresql-$$version-plpgsql-check); }; \
-	done
+	$(call extension,plpgsql_check,plpgsql-check)
+
+.PHONY: pg-cron
+pg-cron: postgresql
+	$(call extension,pg_cron,cron)
 
 # The tests run the migrations by the plain goose command line too; the tags leave the drivers of other databases out.
 .build/goose: Makefile

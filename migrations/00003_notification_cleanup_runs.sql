@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS notification_cleanup_runs (
     application_name text NOT NULL DEFAULT current_setting('application_name')
 );
 COMMENT ON TABLE notification_cleanup_runs IS 'One row a run of the notification cleanup, also of a run that found nothing.';
+COMMENT ON COLUMN notification_cleanup_runs.id IS 'Number of the run, for restore_notifications().';
 COMMENT ON COLUMN notification_cleanup_runs.started_at IS 'Start of the run, and deleted_at of every notification it deleted; unique, so that it identifies them.';
 COMMENT ON COLUMN notification_cleanup_runs.finished_at IS 'End of the run; NULL while it runs, and for good when it was stopped or killed before its end.';
 COMMENT ON COLUMN notification_cleanup_runs.max_notifications IS 'Limit of the run: users with more live notifications than this were over it.';
@@ -28,7 +29,7 @@ COMMENT ON COLUMN notification_cleanup_runs.notifications_deleted IS 'Notificati
 COMMENT ON COLUMN notification_cleanup_runs.notifications_skipped IS 'Deletable notifications left, because another transaction held them.';
 COMMENT ON COLUMN notification_cleanup_runs.notifications_restored IS 'Notifications of this run that were restored since.';
 COMMENT ON COLUMN notification_cleanup_runs.invoked_by IS 'Database user who connected to run it.';
-COMMENT ON COLUMN notification_cleanup_runs.application_name IS 'application_name of the connection: notification-cleanup, pg_cron, psql, ...';
+COMMENT ON COLUMN notification_cleanup_runs.application_name IS 'application_name of the connection: notification-cleanup, psql, pg_cron (empty where that uses background workers), ...';
 REVOKE ALL ON TABLE notification_cleanup_runs FROM PUBLIC;
 
 -- +goose Down

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"log/slog"
 	"path"
 	"strconv"
 	"time"
@@ -40,7 +39,7 @@ func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnCon
 	if err := db.PingContext(ctx); err != nil {
 		return fmt.Errorf("connect to database: %w", err)
 	}
-	migrator, err := newMigrator(db, a.log)
+	migrator, err := newMigrator(db)
 	if err != nil {
 		return fmt.Errorf("load migrations: %w", err)
 	}
@@ -90,7 +89,7 @@ func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnCon
 
 // newMigrator returns goose over the embedded migrations. Concurrent migrators wait for each other, up to an hour:
 // building the live index of a large table takes its time.
-func newMigrator(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {
+func newMigrator(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, error) {
 	locker, err := lock.NewPostgresSessionLocker(
 		lock.WithLockID(int64(crc32.ChecksumIEEE([]byte(versionTable)))),
 		lock.WithLockTimeout(1, 3600),
@@ -98,12 +97,11 @@ func newMigrator(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, db, migrations.FS,
+	return goose.NewProvider(goose.DialectPostgres, db, migrations.FS, append(options,
 		goose.WithTableName(versionTable),
 		goose.WithSessionLocker(locker),
 		goose.WithDisableGlobalRegistry(true),
-		goose.WithSlog(log),
-	)
+	)...)
 }
 
 // migrationError leaves out the text of the migration that goose puts into its errors.

@@ -25,7 +25,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // supervise runs a server until the leash, a pipe on descriptor 3, ends: closed by us, or by the kernel when we were killed. SIGTERM goes
@@ -46,6 +47,12 @@ var settings = []string{
 	"-c", "listen_addresses=", "-c", "port=5432", "-c", "max_connections=200", "-c", "timezone=UTC", "-c", "log_timezone=UTC",
 	"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
 	"-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB", "-c", "dynamic_shared_memory_type=mmap",
+}
+
+// cronSettings load pg_cron where its package is installed. Background workers need no pg_hba entry.
+var cronSettings = []string{
+	"-c", "shared_preload_libraries=pg_cron", "-c", "cron.database_name=postgres", "-c", "cron.use_background_workers=on",
+	"-c", "max_worker_processes=16",
 }
 
 func main() {
@@ -149,6 +156,9 @@ func makeFolder(parents ...string) (dir string, err error) {
 // nothing of the server is left.
 func startServer(bin, dir string, env []string, signals <-chan os.Signal) (stop func(), status int, err error) {
 	supervisor := exec.Command("/bin/sh", append([]string{"-c", supervise, "with-postgres", bin, dir}, settings...)...)
+	if _, err := os.Stat(filepath.Join(bin, "../lib/pg_cron.so")); err == nil {
+		supervisor.Args = append(supervisor.Args, cronSettings...)
+	}
 	supervisor.Dir = "/"                                        // the user postgres may have no access to ours
 	supervisor.Env = slices.Concat(env, []string{"LC_ALL=C"})   // for lastError
 	supervisor.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // out of reach of a terminal's Ctrl-C
@@ -242,7 +252,6 @@ func inForeground() bool {
 		return false
 	}
 	defer tty.Close()
-	var group int32
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, tty.Fd(), syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
-	return errno == 0 && int(group) == syscall.Getpgrp()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == syscall.Getpgrp()
 }

@@ -1,0 +1,400 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+)
+
+// inboxes fills three users over the limit: 1 has 1100 read, 2 has 1050 read, 3 has 1200 unread notifications.
+const inboxes = `
+	INSERT INTO notifications (id, user_id, status, created_at)
+	SELECT md5(u || ' ' || i)::uuid, md5(u::text)::uuid, status, timestamptz '2025-01-01 00:00:00Z' + i * interval '1 minute'
+	FROM (VALUES (1, 1100, 'read'), (2, 1050, 'read'), (3, 1200, 'unread')) AS inbox (u, size, status), generate_series(1, size) AS i`
+
+// command runs a command line in this process against the database.
+func command(t *testing.T, d *database, env map[string]string, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	variables := map[string]string{"DATABASE_URL": d.url(), "FORMAT": "json"}
+	for name, value := range env {
+		variables[name] = value
+	}
+	var out, log bytes.Buffer
+	err := run(t.Context(), args, envconfig.MapLookuper(variables), &out, &log)
+	if err != nil {
+		log.WriteString(oneLine(err))
+	}
+	return out.String(), log.String(), exitStatus(err)
+}
+
+// process starts the program as a process of its own.
+func process(t *testing.T, dsn string, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
+	t.Helper()
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	cmd = exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "NOTIFICATION_CLEANUP_TEST_MAIN=1", "DATABASE_URL="+dsn, "FORMAT=json")
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, stdout, stderr
+}
+
+// eventually waits until the query returns true.
+func eventually(t *testing.T, d *database, query string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !one[bool](d, query); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never true: %s", query)
+		}
+	}
+}
+
+func decode[T any](t *testing.T, line string) (value T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(line), &value); err != nil {
+		t.Fatalf("%v in %q", err, line)
+	}
+	return value
+}
+
+func TestRunEqualsTheFunction(t *testing.T) {
+	t.Parallel()
+	deletedBy := func(run func(d *database)) (ids, record string) {
+		d := newDatabase(t)
+		d.exec(inboxes)
+		run(d)
+		return one[string](d, `SELECT string_agg(id::text, ' ' ORDER BY id) FROM notifications
+				WHERE deleted_at = (SELECT started_at FROM notification_cleanup_runs)`),
+			one[string](d, `SELECT (to_jsonb(r) - '{started_at,finished_at,application_name}'::text[] ||
+				jsonb_build_object('finished', finished_at >= started_at))::text FROM notification_cleanup_runs AS r`)
+	}
+	ids, record := deletedBy(func(d *database) { d.exec(`SELECT cleanup_notifications()`) })
+	for _, args := range [][]string{{}, {"run", "-batch-size", "1"}, {"-batch-size=1", "run", "-workers", "2"}} {
+		gotIDs, gotRecord := deletedBy(func(d *database) {
+			if _, stderr, status := command(t, d, nil, args...); status != 0 {
+				t.Fatalf("%v: exit status %d: %s", args, status, stderr)
+			}
+		})
+		if gotIDs != ids || gotRecord != record {
+			t.Errorf("%v differs from the function:\n got %s\nwant %s\nsame ids: %v", args, gotRecord, record, gotIDs == ids)
+		}
+	}
+}
+
+func TestRunPrintsTheRecordWithTheColumnNames(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	stdout, _, _ := command(t, d, nil)
+	want := one[string](d, `SELECT row_to_json(r)::text FROM notification_cleanup_runs AS r`)
+	if stdout != want+"\n" {
+		t.Errorf("stdout is %s, want %s", stdout, want)
+	}
+	stdout, _, _ = command(t, d, map[string]string{"FORMAT": "text"}, "history")
+	columns := one[[]string](d, `SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
+		WHERE attrelid = 'notification_cleanup_runs'::regclass AND attnum > 0`)
+	if header, _, _ := strings.Cut(stdout, "\n"); !slices.Equal(strings.Fields(header), columns) {
+		t.Errorf("columns of history are %q, want %q", header, columns)
+	}
+}
+
+func TestDryRunPrintsThePreviewAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	preview, _, _ := command(t, d, nil, "preview")
+	stdout, stderr, status := command(t, d, map[string]string{"DRY_RUN": "true"})
+	if status != 0 || stdout != preview || strings.Count(stdout, "\n") != 3 {
+		t.Errorf("exit status %d, stdout %s, stderr %s, want the preview %s", status, stdout, stderr, preview)
+	}
+	if n := one[int](d, `SELECT count(deleted_at) + (SELECT count(*) FROM notification_cleanup_runs) FROM notifications`); n != 0 {
+		t.Errorf("%d rows were written", n)
+	}
+}
+
+func TestNothingToDoIsSaidAndRecorded(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	stdout, stderr, status := command(t, d, nil)
+	record := decode[struct {
+		Deleted    *int    `json:"notifications_deleted"`
+		FinishedAt *string `json:"finished_at"`
+	}](t, stdout)
+	if status != 0 || !strings.Contains(stderr, "nothing to delete") || record.Deleted == nil || *record.Deleted != 0 || record.FinishedAt == nil {
+		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
+	}
+	if n := one[int](d, `SELECT count(*) FROM notification_cleanup_runs`); n != 1 {
+		t.Errorf("%d runs recorded, want 1", n)
+	}
+}
+
+func TestStatsCountLiveNotifications(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	stdout, _, _ := command(t, d, nil, "stats")
+	if want := `{"total_notifications":3350,"users_with_notifications":3,"users_over_limit":3}` + "\n"; stdout != want {
+		t.Errorf("stats are %s, want %s", stdout, want)
+	}
+}
+
+func TestExitStatusAndOneLineForEachMistake(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	const secret = "s3cr3t"
+	for _, test := range []struct {
+		name   string
+		env    map[string]string
+		args   []string
+		status int
+		says   string
+	}{
+		{"unknown command", nil, []string{"clean"}, 2, "unknown command"},
+		{"unknown flag", nil, []string{"-dryrun"}, 2, "dryrun"},
+		{"not a number", map[string]string{"MAX_NOTIFICATIONS": "many"}, nil, 2, "MAX_NOTIFICATIONS"},
+		{"limit of 0", map[string]string{"MAX_NOTIFICATIONS": "0"}, nil, 2, "MAX_NOTIFICATIONS is 0"},
+		{"keeps more than the limit", nil, []string{"-min-keep", "1001"}, 2, "MIN_KEEP is 1001"},
+		{"no batch", nil, []string{"-batch-size", "0"}, 2, "BATCH_SIZE"},
+		{"no worker", nil, []string{"-workers", "0"}, 2, "WORKERS"},
+		{"negative time", nil, []string{"-timeout", "-1s"}, 2, "TIMEOUT"},
+		{"unknown format", nil, []string{"-format", "xml"}, 2, "FORMAT"},
+		{"not an id", nil, []string{"restore", "last"}, 2, "restore takes the id"},
+		{"no id", nil, []string{"restore"}, 2, "restore takes the id"},
+		{"several mistakes", map[string]string{"WORKERS": "0", "FORMAT": "xml"}, nil, 2, "WORKERS is 0, takes 1 to 64; FORMAT"},
+		{"malformed URL", map[string]string{"DATABASE_URL": "postgres://u:" + secret + "%zz@h/d"}, nil, 2, "DATABASE_URL"},
+		{"malformed port", map[string]string{"DATABASE_URL": "postgres://u:" + secret + "@h:port/d"}, nil, 2, "DATABASE_URL"},
+		{"unreachable server", map[string]string{"DATABASE_URL": "postgres://u:" + secret + "@127.0.0.1:1/d"}, nil, 1, "connect to database"},
+		{"not installed", nil, []string{"stats"}, 1, "notification-cleanup migrate"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, status := command(t, d, test.env, test.args...)
+			if status != test.status || !strings.Contains(stderr, test.says) {
+				t.Errorf("exit status %d, stderr %q, want %d and %q", status, stderr, test.status, test.says)
+			}
+			if stdout != "" || strings.Contains(stderr, "\n") || strings.Contains(stderr, secret) {
+				t.Errorf("stdout %q, stderr %q: want nothing, and one line without the password", stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestTheProcessExitsWithTheStatus(t *testing.T) {
+	t.Parallel()
+	cmd, stdout, stderr := process(t, "postgres://u:s3cr3t@127.0.0.1:1/d")
+	_ = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 1 || stdout.Len() > 0 || strings.Count(stderr.String(), "\n") != 1 || strings.Contains(stderr.String(), "s3cr3t") {
+		t.Errorf("exit status %d, stdout %q, stderr %q", cmd.ProcessState.ExitCode(), stdout, stderr)
+	}
+}
+
+func TestFlagsWinOverVariablesAndEmptyVariablesCountAsUnset(t *testing.T) {
+	t.Parallel()
+	env := envconfig.MapLookuper(map[string]string{"MIN_KEEP": "7", "WORKERS": "3", "TIMEOUT": ""})
+	cfg, words, err := loadConfig(t.Context(), []string{"-min-keep", "5", "migrate", "-dry-run", "up"}, env)
+	if err != nil || cfg.MinKeep != 5 || cfg.Workers != 3 || !cfg.DryRun || cfg.MaxNotifications != 1000 || !slices.Equal(words, []string{"migrate", "up"}) {
+		t.Errorf("config %+v, words %q, error %v", cfg, words, err)
+	}
+}
+
+func TestHelpNamesEveryVariable(t *testing.T) {
+	t.Parallel()
+	var stdout bytes.Buffer
+	if err := run(t.Context(), []string{"-help"}, envconfig.MapLookuper(nil), &stdout, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for field := range configFields() {
+		if name := strings.ToLower(strings.ReplaceAll(variable(field), "_", "-")); !strings.Contains(stdout.String(), "-"+name+" ") {
+			t.Errorf("no flag -%s in the help", name)
+		}
+	}
+}
+
+func TestPackKeepsUsersWholeAndBatchesAboutTheSize(t *testing.T) {
+	t.Parallel()
+	batches := pack([]inbox{{"a", 30}, {"b", 5}, {"c", 4}, {"d", 4}, {"e", 0}, {"f", 0}}, 10)
+	var got []string
+	for _, b := range batches {
+		got = append(got, strings.Join(b.userIDs, ""))
+	}
+	if want := []string{"a", "bcd", "ef"}; !slices.Equal(got, want) {
+		t.Errorf("batches are %q, want %q", got, want)
+	}
+}
+
+// blockUser2 makes every update of user 2 wait for advisory lock 1, which the returned function releases.
+func blockUser2(d *database) (release func()) {
+	d.exec(`CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_advisory_xact_lock_shared(1);
+			RETURN NEW;
+		END $$`)
+	d.exec(`CREATE TRIGGER block BEFORE UPDATE ON notifications FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid) EXECUTE FUNCTION block()`)
+	d.exec(`SELECT pg_advisory_lock(1)`)
+	return func() { d.exec(`SELECT pg_advisory_unlock(1)`) }
+}
+
+const blocked = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid())`
+
+func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
+	t.Parallel()
+	for name, stop := range map[string]func(*exec.Cmd){
+		"signal":  func(cmd *exec.Cmd) { _ = cmd.Process.Signal(os.Interrupt) },
+		"TIMEOUT": func(*exec.Cmd) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.exec(inboxes)
+			blockUser2(d)
+			args := []string{"run", "-batch-size", "1"}
+			if name == "TIMEOUT" {
+				args = append(args, "-timeout", "2s")
+			}
+			cmd, stdout, stderr := process(t, d.url(), args...)
+			eventually(t, d, blocked)
+			stop(cmd)
+			_ = cmd.Wait()
+			record := decode[struct {
+				Deleted    int     `json:"notifications_deleted"`
+				FinishedAt *string `json:"finished_at"`
+			}](t, stdout.String())
+			if status := cmd.ProcessState.ExitCode(); status != 3 || record.Deleted != 1000 || record.FinishedAt != nil {
+				t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
+			}
+			if !strings.Contains(stderr.String(), "stopped early by") {
+				t.Errorf("stderr does not say why: %s", stderr)
+			}
+			if n := one[int](d, `SELECT count(deleted_at) FROM notifications`); n != 1000 {
+				t.Errorf("%d rows deleted, want the 1000 of the first batch", n)
+			}
+		})
+	}
+}
+
+func TestATerminatedBatchIsRetriedAndCountedOnce(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	release := blockUser2(d)
+	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1")
+	eventually(t, d, blocked)
+	d.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'notification-cleanup' AND datname = current_database()`)
+	release()
+	_ = cmd.Wait()
+	expectWholeRun(t, d, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String())
+}
+
+func TestALostAnswerToCommitIsNotCountedTwice(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	stdout, stderr, status := command(t, d, map[string]string{"DATABASE_URL": losingCommit(t, d.url())}, "run", "-batch-size", "1")
+	if !strings.Contains(stderr, "retrying") {
+		t.Fatalf("no connection was lost: %s", stderr)
+	}
+	expectWholeRun(t, d, status, stdout, stderr)
+}
+
+func expectWholeRun(t *testing.T, d *database, status int, stdout, stderr string) {
+	t.Helper()
+	type counts struct {
+		Over    int `json:"users_over_limit"`
+		Cleaned int `json:"users_cleaned"`
+		Still   int `json:"users_still_over_limit"`
+		Deleted int `json:"notifications_deleted"`
+	}
+	if got, want := decode[counts](t, stdout), (counts{3, 2, 1, 1950}); status != 0 || got != want {
+		t.Errorf("exit status %d, record %+v, want %+v, stderr %s", status, got, want, stderr)
+	}
+	if n := one[int](d, `SELECT count(deleted_at) FROM notifications`); n != 1950 {
+		t.Errorf("%d rows deleted, want 1950", n)
+	}
+}
+
+// losingCommit is a proxy to the server that passes COMMIT on, three times drops the connection before the answer, and
+// works from then on. It returns the URL to use.
+func losingCommit(t *testing.T, dsn string) string {
+	t.Helper()
+	server, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, address := "tcp", server.Host
+	if dir := server.Query().Get("host"); dir != "" {
+		network, address = "unix", dir+"/.s.PGSQL.5432"
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	var lost atomic.Int32
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			backend, err := net.Dial(network, address)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			var answering atomic.Bool
+			answering.Store(true)
+			go func() {
+				defer client.Close()
+				buffer := make([]byte, 1<<16)
+				for {
+					n, err := backend.Read(buffer)
+					if err != nil || !answering.Load() {
+						return // the commit is answered, so it is done, but nobody hears of it
+					}
+					if _, err := client.Write(buffer[:n]); err != nil {
+						return
+					}
+				}
+			}()
+			go func() {
+				defer backend.Close()
+				buffer := make([]byte, 1<<16)
+				for {
+					n, err := client.Read(buffer)
+					if err != nil {
+						return
+					}
+					if bytes.Contains(buffer[:n], []byte("commit\x00")) && lost.Add(1) <= 3 {
+						answering.Store(false)
+					}
+					if _, err := backend.Write(buffer[:n]); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	query := server.Query()
+	query.Del("host")
+	query.Set("sslmode", "disable")
+	user := server.Query().Get("user")
+	query.Del("user")
+	if server.User == nil {
+		server.User = url.User(user)
+	}
+	server.Host, server.RawQuery = listener.Addr().String(), query.Encode()
+	return server.String()
+}

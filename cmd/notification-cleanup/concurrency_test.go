@@ -1,0 +1,278 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var firstNotification = "id = " + key(1)
+
+// changes are what another transaction may do to a doomed notification, and the condition by which it shows in the end.
+var changes = map[string]struct{ statement, shows string }{
+	"marked unread": {"UPDATE notifications SET status = 'unread'", "status = 'unread' AND deleted_at IS NULL"},
+	"moved":         {"UPDATE notifications SET user_id = " + key(bob), "user_id = " + key(bob) + " AND deleted_at IS NULL"},
+	"soft-deleted":  {"UPDATE notifications SET deleted_at = '2025-06-01Z'", "deleted_at = '2025-06-01Z'"},
+	"postponed":     {"UPDATE notifications SET created_at = 'infinity'", "created_at = 'infinity' AND deleted_at IS NULL"},
+	"deleted":       {"DELETE FROM notifications", "false"},
+}
+
+func (d *database) wantChange(shows string) {
+	d.t.Helper()
+	if !one[bool](d, "SELECT coalesce(bool_and("+shows+"), true) FROM notifications WHERE "+firstNotification) {
+		d.t.Errorf("the other transaction's change is lost: not %s", shows)
+	}
+}
+
+func TestSkipsALockedNotification(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.insert(bob, "read", 2001, 3001)
+	other := d.openSession()
+	other.exec("BEGIN; SELECT FROM notifications WHERE " + firstNotification + " FOR UPDATE")
+	d.wantCleanup("", "2-901 2001-2901", counts{OverLimit: 2, Cleaned: 2, Deleted: 1801, Skipped: 1})
+}
+
+func TestSkippedOnesMayKeepAUserOverTheLimit(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	other := d.openSession()
+	other.exec("BEGIN; SELECT FROM notifications FOR UPDATE")
+	d.wantCleanup("", "", counts{OverLimit: 1, StillOver: 1, Skipped: 901})
+	other.exec("ROLLBACK")
+	d.wantCleanup("", "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
+}
+
+func TestIgnoresLocksOnWhatItKeeps(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.insert(alice, "unread", 1002, 1100)
+	other := d.openSession()
+	other.exec("BEGIN; SELECT FROM notifications WHERE " + notificationNumber + " > 901 FOR UPDATE")
+	d.wantCleanup("", "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
+}
+
+func TestForeignKeysToANotificationDoNotHoldItUp(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec("CREATE TABLE replies (notification_id uuid REFERENCES notifications)")
+	other := d.openSession()
+	other.exec("BEGIN; INSERT INTO replies SELECT id FROM notifications WHERE " + firstNotification)
+	d.wantCleanup("", "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
+}
+
+func TestSkipsWhatAnOpenTransactionHasChanged(t *testing.T) {
+	t.Parallel()
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.insert(alice, "read", 1, 1001)
+			other := d.openSession()
+			other.exec("BEGIN; " + change.statement + " WHERE " + firstNotification)
+			d.wantCleanup("", "2-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 900, Skipped: 1})
+			other.exec("COMMIT")
+			d.wantChange(change.shows)
+		})
+	}
+}
+
+// whilePaused starts a cleanup, lets other work after the cleanup has taken its snapshot and before it locks the first
+// row, and returns how the cleanup ended. A BEFORE UPDATE trigger for the statement fires just there.
+func (d *database) whilePaused(arguments string, work func(other *database)) (runRecord, error) {
+	d.t.Helper()
+	other := d.openSession()
+	other.exec(`
+		CREATE FUNCTION public.pause() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_advisory_xact_lock_shared(1);
+			RETURN NULL;
+		END $$;
+		CREATE TRIGGER pause BEFORE UPDATE ON notifications FOR EACH STATEMENT EXECUTE FUNCTION public.pause();
+		SELECT pg_advisory_lock(1)`)
+	cleanup := d.startCleanup(arguments)
+	const paused = `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+	for one[int](other, paused) == 0 {
+		select {
+		case <-cleanup.done:
+			d.t.Fatalf("the cleanup did not pause: %v", cleanup.err)
+		default:
+		}
+	}
+	work(other)
+	other.exec("SELECT pg_advisory_unlock(1)")
+	return cleanup.wait()
+}
+
+func TestJudgesAgainWhatHasChangedSinceTheSnapshot(t *testing.T) {
+	t.Parallel()
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.insert(alice, "read", 1, 1001)
+			run, err := d.whilePaused("", func(other *database) {
+				other.exec(change.statement + " WHERE " + firstNotification)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.wantDeletedBy(run, "2-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 900})
+			d.wantChange(change.shows)
+		})
+	}
+}
+
+func TestRepeatableReadFailsRatherThanOverwrite(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec("BEGIN ISOLATION LEVEL REPEATABLE READ")
+	_, err := d.whilePaused("", func(other *database) {
+		other.set("status = 'unread'", 1, 1)
+	})
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) || pgErr.Code != "40001" {
+		t.Fatalf("error %v instead of 40001", err)
+	}
+	d.exec("ROLLBACK")
+	d.wantCleanup("", "2-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 900})
+}
+
+func TestEveryIsolationLevel(t *testing.T) {
+	t.Parallel()
+	for _, level := range []string{"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"} {
+		t.Run(level, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.insertInboxes()
+			d.exec("BEGIN ISOLATION LEVEL " + level)
+			d.wantPreview("", previewRow{bob, 1001, 0, 901}, previewRow{alice, 1090, 50, 830}, previewRow{carol, 1001, 1001, 0})
+			d.wantCleanup("", "171-1000 2001-2901", counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1731})
+			d.wantPreview("", previewRow{carol, 1001, 1001, 0})
+			d.wantStats("", "2361 4 1")
+			d.exec("COMMIT")
+		})
+	}
+}
+
+func TestSkipsWhatAnOpenRunHasDeleted(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.insert(bob, "read", 2001, 3001)
+	other := d.openSession()
+	other.exec("BEGIN")
+	first := other.cleanup(usersArgument(alice))
+	second := d.cleanup("")
+	other.exec("COMMIT")
+	d.wantDeletedBy(first, "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
+	d.wantDeletedBy(second, "2001-2901", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901, Skipped: 901})
+}
+
+func TestCountsNothingThatAnotherRunDeleted(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.insert(bob, "read", 2001, 3001)
+	var first runRecord
+	second, err := d.whilePaused("", func(other *database) {
+		first = other.cleanup(usersArgument(alice))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wantDeletedBy(first, "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
+	second.StillOver = 0 // as of the snapshot
+	d.wantDeletedBy(second, "2001-2901", counts{OverLimit: 2, Cleaned: 1, Deleted: 901})
+}
+
+func TestOverlappingRunsTogetherDeleteWhatOneWould(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	for user := 1; user <= 20; user++ {
+		d.insert(user, "read", 100*user, 100*user+50)
+	}
+	d.exec("UPDATE notifications SET status = 'unread' WHERE hashtext(id::text) % 5 = 0")
+	want := one[int64](d, "SELECT sum(deletable_notifications)::bigint FROM preview_notification_cleanup(40, 10)")
+	var cleanups []*background
+	for range 4 {
+		cleanups = append(cleanups, d.openSession().startCleanup("40, 10"))
+	}
+	var deleted int64
+	for _, cleanup := range cleanups {
+		run, err := cleanup.wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		deleted += run.Deleted
+		if got := one[int64](d, fmt.Sprintf("SELECT count(*) FROM notifications WHERE deleted_at = (%s)", run.startedAt())); got != run.Deleted {
+			t.Errorf("run %d counted %d, deleted %d", run.ID, run.Deleted, got)
+		}
+	}
+	if got := one[int64](d, "SELECT count(*) FROM notifications WHERE deleted_at IS NOT NULL"); got != want || deleted != want {
+		t.Errorf("the runs counted %d and deleted %d, want %d", deleted, got, want)
+	}
+}
+
+func TestWorkersAddToOneRunAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	batch := d.openRun("2025-06-01Z", 40, 10)
+	var cleanups []*background
+	for user := 1; user <= 4; user++ {
+		d.insert(user, "read", 100*user, 100*user+50)
+	}
+	for user := 1; user <= 4; user++ {
+		cleanups = append(cleanups, d.openSession().startCleanup(batch+", "+usersArgument(user)))
+	}
+	for _, cleanup := range cleanups {
+		if _, err := cleanup.wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := collect(d, pgx.RowToStructByName[runRecord], "SELECT * FROM notification_cleanup_runs")[0]
+	d.wantDeletedBy(run, "100-140 200-240 300-340 400-440", counts{OverLimit: 4, Cleaned: 4, Deleted: 164})
+}
+
+func TestCountsOnlyWhatATriggerLetThrough(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"vetoed": "RETURN NULL;",
+		"reset":  "NEW.deleted_at := OLD.deleted_at; RETURN NEW;",
+		"moved":  "NEW.deleted_at := '2025-06-01Z'; RETURN NEW;",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.insert(alice, "read", 1, 1001)
+			d.insert(bob, "read", 2001, 3001)
+			d.exec(`CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN ` + body + ` END$$;
+				CREATE TRIGGER keep BEFORE UPDATE ON notifications FOR EACH ROW
+				WHEN (OLD.user_id = ` + key(bob) + ` OR OLD.` + firstNotification + `) EXECUTE FUNCTION keep()`)
+			run := d.cleanup("")
+			d.wantDeletedBy(run, "2-901", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 900})
+		})
+	}
+}
+
+// A wrong guess of the planner must not make it look through whole inboxes, or the whole table, for each notification.
+func TestIsQuickWithoutPlannerStatistics(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
+	for user := 1; user <= 20; user++ {
+		d.insert(user, "read", 2000*user, 2000*user+1000)
+	}
+	if run := d.cleanup(""); run.Deleted != 20*901 { // takes 0.3 s; if quadratic, longer than the statement_timeout
+		t.Errorf("deleted %d", run.Deleted)
+	}
+}

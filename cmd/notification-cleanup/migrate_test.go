@@ -1,0 +1,270 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pressly/goose/v3"
+)
+
+const ourObjects = `
+	SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM (
+		SELECT proname::text AS name FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+		UNION ALL
+		SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'v', 'i', 'p') AND relname ~ 'cleanup|_idx' AND relname !~ 'schema_version'
+		UNION ALL
+		SELECT typname FROM pg_type WHERE typnamespace = current_schema()::regnamespace AND typtype = 'd'
+	) AS object`
+
+// checksum of an application's rows: without deleted_at, which adoption may add.
+const checksum = `SELECT count(*) || ' ' || md5(string_agg((to_jsonb(n) - 'deleted_at')::text, ' ' ORDER BY id)) FROM notifications AS n`
+
+// application is a table that somebody else made.
+const application = `
+	CREATE TABLE notifications (id bigint PRIMARY KEY, user_id integer, status varchar(10), body text, created_at timestamptz);
+	INSERT INTO notifications
+	SELECT i, i % 3, 'read', repeat('x', 50), timestamptz '2025-01-01 00:00:00Z' + i * interval '1 minute' FROM generate_series(1, 6000) AS i`
+
+func migrateTo(t *testing.T, d *database, direction string) (stdout, stderr string) {
+	t.Helper()
+	stdout, stderr, status := command(t, d, nil, "migrate", direction)
+	if status != 0 {
+		t.Fatalf("migrate %s: exit status %d: %s", direction, status, stderr)
+	}
+	return stdout, stderr
+}
+
+func TestMigrateUpTwiceDownTwiceAndUp(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	first, _ := migrateTo(t, d, "up")
+	installed := one[string](d, ourObjects)
+	second, _ := migrateTo(t, d, "up")
+	if first != second || strings.Contains(second, "pending") {
+		t.Errorf("up says %s, and again %s", first, second)
+	}
+	migrateTo(t, d, "down")
+	stdout, _ := migrateTo(t, d, "down")
+	if strings.Contains(stdout, "applied\"") || one[string](d, ourObjects) != "" {
+		t.Errorf("after down there is %s; status %s", one[string](d, ourObjects), stdout)
+	}
+	migrateTo(t, d, "up")
+	if got := one[string](d, ourObjects); got != installed {
+		t.Errorf("after down and up there is %s, want %s", got, installed)
+	}
+}
+
+func TestAdoptsATableWithItsRows(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	d.exec(application)
+	before := one[string](d, checksum)
+	file := one[string](d, `SELECT pg_relation_filenode('notifications')::text`)
+	migrateTo(t, d, "up")
+	d.exec(`SELECT cleanup_notifications()`)
+	deleted := one[string](d, `SELECT count(*) || ' ' || min(deleted_at) FROM notifications WHERE deleted_at IS NOT NULL`)
+	if !strings.HasPrefix(deleted, "5700 ") {
+		t.Errorf("deleted %s, want 5700", deleted)
+	}
+	_, stderr := migrateTo(t, d, "down")
+	if !strings.Contains(stderr, "history") || one[string](d, ourObjects) != "notification_cleanup_runs notification_cleanup_runs_pkey notification_cleanup_runs_started_at_key" &&
+		one[string](d, ourObjects) != "notification_cleanup_runs" {
+		t.Errorf("after down there is %s, stderr %s, want the history and no more", one[string](d, ourObjects), stderr)
+	}
+	migrateTo(t, d, "up")
+	if after := one[string](d, checksum); after != before {
+		t.Errorf("rows were %s, are %s", before, after)
+	}
+	if now := one[string](d, `SELECT count(*) || ' ' || min(deleted_at) FROM notifications WHERE deleted_at IS NOT NULL`); now != deleted {
+		t.Errorf("deleted_at was %s, is %s", deleted, now)
+	}
+	if now := one[string](d, `SELECT pg_relation_filenode('notifications')::text`); now != file {
+		t.Error("the table was rewritten")
+	}
+	if n := one[int](d, `SELECT restore_notifications(id) FROM notification_cleanup_runs`); n != 5700 {
+		t.Errorf("restored %d, want the 5700 of the run before down", n)
+	}
+}
+
+func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		create string
+		says   []string
+	}{
+		"columns": {`CREATE TABLE notifications (user_id integer, deleted_at timestamp)`,
+			[]string{"column id is missing", "column status is missing", "column created_at is missing", "deleted_at must be"}},
+		"types": {`CREATE TABLE notifications (id integer, user_id integer, status boolean, created_at date, deleted_at timestamptz NOT NULL)`,
+			[]string{"id must have", "status must be", "created_at must be", "deleted_at must be"}},
+		"precision": {`CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, deleted_at timestamptz(3))`,
+			[]string{"deleted_at must be a nullable timestamp with time zone of full precision"}},
+		"enum": {`CREATE TYPE state AS ENUM ('new', 'read'); CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status state, created_at timestamptz)`,
+			[]string{"status must be"}},
+		"kind": {`CREATE MATERIALIZED VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at, now() AS deleted_at`,
+			[]string{"must be a table"}},
+		"view": {`CREATE VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at`,
+			[]string{"deleted_at is missing"}},
+		"other schema": {`CREATE SCHEMA postgres; CREATE TABLE public.notifications (id integer)`,
+			[]string{"not in schema postgres", "SCHEMA"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := emptyDatabase(t)
+			d.exec(test.create)
+			columns := `SELECT string_agg(attname || ' ' || atttypid::regtype, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'notifications'::regclass AND attnum > 0`
+			before := one[string](d, columns)
+			_, stderr, status := command(t, d, nil, "migrate", "up")
+			for _, says := range test.says {
+				if status != 1 || !strings.Contains(stderr, says) || strings.Contains(stderr, "\n") {
+					t.Errorf("exit status %d, stderr %q, want 1 and %q on one line", status, stderr, says)
+				}
+			}
+			if after := one[string](d, columns); after != before || one[string](d, ourObjects) != "" {
+				t.Errorf("columns were %s, are %s; there is %s", before, after, one[string](d, ourObjects))
+			}
+		})
+	}
+}
+
+func TestTenMigratorsAtOnce(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	d.exec(application)
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			if _, stderr, status := command(t, d, nil, "migrate", "up"); status != 0 {
+				t.Errorf("exit status %d: %s", status, stderr)
+			}
+		})
+	}
+	group.Wait()
+	if n := one[int](d, `SELECT count(*) - count(DISTINCT version_id) FROM notification_cleanup_schema_version`); n != 0 {
+		t.Errorf("%d migrations were applied twice", n)
+	}
+}
+
+func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`UPDATE pg_index SET indisvalid = false WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass)`)
+	d.exec(`DELETE FROM notification_cleanup_schema_version WHERE version_id IN (2, 5)`)
+	if err := migrateUp(t.Context(), d.name, goose.WithAllowOutofOrder(true)); err != nil {
+		t.Fatal(err)
+	}
+	if n := one[int](d, `SELECT count(*) FROM pg_index WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass) AND indisvalid`); n != 2 {
+		t.Errorf("%d of 2 indexes are valid", n)
+	}
+}
+
+func TestAMigrationGivesUpRatherThanQueueTheApplication(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	d.exec(application)
+	d.exec(`BEGIN`)
+	d.exec(`SELECT FROM notifications LIMIT 1`) // a long report, say: it holds ACCESS SHARE
+	_, stderr, status := command(t, d, nil, "migrate", "up")
+	d.exec(`COMMIT`)
+	if status != 1 || !strings.Contains(stderr, "55P03") {
+		t.Errorf("exit status %d, stderr %s, want a lock time-out", status, stderr)
+	}
+	migrateTo(t, d, "up")
+}
+
+func TestAnApplicationsOwnGooseIsNotDisturbed(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	d.exec(`CREATE TABLE goose_db_version (id integer, version_id bigint, is_applied boolean, tstamp timestamp)`)
+	d.exec(`INSERT INTO goose_db_version VALUES (1, 42, true, '2025-01-01')`)
+	migrateTo(t, d, "up")
+	if got := one[string](d, `SELECT string_agg(version_id::text, ' ') FROM goose_db_version`); got != "42" {
+		t.Errorf("goose_db_version has %s, want 42", got)
+	}
+}
+
+// TestPlainGoose runs the goose command line on migrations/; make builds it.
+func TestPlainGoose(t *testing.T) {
+	t.Parallel()
+	program, err := filepath.Abs("../../.build/goose")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Fatal("no goose command line: run make .build/goose")
+	}
+	for _, create := range []string{`SELECT`, application, `
+		CREATE TABLE inbox (id bigint PRIMARY KEY, owner bigint, seen boolean, made timestamptz, gone timestamptz);
+		CREATE VIEW notifications AS SELECT id, owner AS user_id, CASE WHEN seen THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at FROM inbox`,
+	} {
+		d, ours := emptyDatabase(t), emptyDatabase(t)
+		d.exec(create)
+		ours.exec(create)
+		for _, direction := range []string{"up", "down-to 0", "up"} {
+			args := []string{"-dir", "../../migrations", "-table", versionTable, "postgres", d.url()}
+			if out, err := exec.Command(program, append(args, strings.Fields(direction)...)...).CombinedOutput(); err != nil {
+				t.Fatalf("goose %s: %v\n%s", direction, err, out)
+			}
+		}
+		migrateTo(t, ours, "up")
+		if got, want := one[string](d, ourObjects), one[string](ours, ourObjects); got != want {
+			t.Errorf("goose installs %s, we install %s", got, want)
+		}
+	}
+}
+
+func TestSnapshotEqualsTheLivingSource(t *testing.T) {
+	t.Parallel()
+	if out, err := exec.Command("../../sql/snapshot.sh", "--check").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	// And what the migrations install is what the living source installs.
+	d := newDatabase(t)
+	definitions := `SELECT string_agg(pg_get_functiondef(oid) || coalesce(obj_description(oid), ''), ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace`
+	before := one[string](d, definitions)
+	d.exec(`SET search_path = public, pg_temp`)
+	files, _ := filepath.Glob("../../sql/*notification*.sql")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.exec(string(text))
+	}
+	if after := one[string](d, definitions); after != before || len(files) < 3 {
+		t.Errorf("%d files of sql/ install other routines than the migrations", len(files))
+	}
+}
+
+func TestViewsAndPartitionedTablesLeaveTheIndexesToTheirOwner(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	d.exec(`CREATE TABLE notifications (id bigint, user_id bigint, status text, created_at timestamptz, PRIMARY KEY (id, created_at)) PARTITION BY RANGE (created_at)`)
+	d.exec(`CREATE TABLE notifications_2025 PARTITION OF notifications FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')`)
+	_, stderr := migrateTo(t, d, "up")
+	if n := strings.Count(stderr, "CREATE INDEX CONCURRENTLY"); n != 2 {
+		t.Errorf("%d warnings that say which index to build, want 2: %s", n, stderr)
+	}
+	if n := one[int](d, `SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()`); n != 0 {
+		t.Errorf("%d temporary objects left", n)
+	}
+}
+
+func TestMigrateStatusNamesEveryMigration(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	stdout, _ := migrateTo(t, d, "status")
+	files, _ := filepath.Glob("../../migrations/*.sql")
+	if n := strings.Count(stdout, `"state":"pending","applied_at":null}`); n != len(files) {
+		t.Errorf("%d of %d migrations are pending: %s", n, len(files), stdout)
+	}
+	for i, file := range files {
+		if want := fmt.Sprintf(`{"version":%d,"name":%q,`, i+1, filepath.Base(file)); !strings.Contains(stdout, want) {
+			t.Errorf("no %s in %s", want, stdout)
+		}
+	}
+}

@@ -1,0 +1,392 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// live is a checksum of the notifications and of which are live.
+const live = `SELECT md5(string_agg(id || ' ' || (deleted_at IS NULL), ' ' ORDER BY id)) FROM notifications`
+
+// ways are the ways to run the cleanup, in batches of one user where there are batches.
+var ways = map[string]func(t *testing.T, d *database){
+	"function":  func(_ *testing.T, d *database) { d.exec(`SELECT cleanup_notifications()`) },
+	"procedure": func(_ *testing.T, d *database) { d.exec(`CALL cleanup_notifications_in_batches(batch_size => 1)`) },
+	"program": func(t *testing.T, d *database) {
+		if _, stderr, status := command(t, d, nil, "-workers", "2", "-batch-size", "1"); status != 0 {
+			t.Fatalf("exit status %d: %s", status, stderr)
+		}
+	},
+}
+
+func sqlState(err error) string {
+	var pgErr *pgconn.PgError
+	errors.As(err, &pgErr)
+	if pgErr == nil {
+		return fmt.Sprint(err)
+	}
+	if pgErr.Hint == "" {
+		return pgErr.Code + " without a hint"
+	}
+	return pgErr.Code
+}
+
+func TestTheProcedureEqualsTheFunction(t *testing.T) {
+	t.Parallel()
+	results := map[string]string{}
+	for way, clean := range ways {
+		d := newDatabase(t)
+		d.exec(inboxes)
+		clean(t, d)
+		results[way] = one[string](d, live) + one[string](d, `SELECT row(max_notifications, min_keep, users_over_limit, users_cleaned, users_still_over_limit,
+			notifications_deleted, notifications_skipped, finished_at >= started_at,
+			(SELECT array_agg(DISTINCT deleted_at) FROM notifications WHERE deleted_at IS NOT NULL) = ARRAY[started_at])::text FROM notification_cleanup_runs`)
+	}
+	if results["procedure"] != results["function"] || results["program"] != results["function"] {
+		t.Errorf("results differ: %q", results)
+	}
+}
+
+func TestUndoAfterEachWayOfRunning(t *testing.T) {
+	t.Parallel()
+	for way, clean := range ways {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.exec(inboxes)
+			// An earlier run and a user have deleted some: they stay deleted.
+			d.exec(`SELECT cleanup_notifications(max_notifications => 1060)`)
+			d.exec(`UPDATE notifications SET deleted_at = now() WHERE id IN (SELECT id FROM notifications WHERE user_id = md5('2')::uuid ORDER BY created_at LIMIT 10)`)
+			clean(t, d)
+			run := one[int64](d, `SELECT max(id) FROM notification_cleanup_runs`)
+			d.exec(fmt.Sprintf(`DELETE FROM notifications WHERE id = (SELECT n.id FROM notifications AS n JOIN notification_cleanup_runs AS r ON n.deleted_at = r.started_at WHERE r.id = %d LIMIT 1)`, run))
+			if n := one[int](d, `SELECT restore_notifications($1)`, run); n != 939 {
+				t.Errorf("restored %d, want 939: 1040 - 100 - 1 gone for good", n)
+			}
+			if n := one[int](d, `SELECT restore_notifications($1)`, run); n != 0 {
+				t.Errorf("restored %d more the second time", n)
+			}
+			if n := one[int](d, `SELECT count(*) FILTER (WHERE deleted_at IS NOT NULL) FROM notifications`); n != 1010 {
+				t.Errorf("%d are deleted, want 1000 of the earlier run and 10 of the user", n)
+			}
+			if restored := one[string](d, `SELECT string_agg(id || ': ' || notifications_restored, ', ' ORDER BY id) FROM notification_cleanup_runs`); restored != fmt.Sprintf("1: 0, %d: 939", run) {
+				t.Errorf("the records say %s restored", restored)
+			}
+		})
+	}
+}
+
+func TestRestoredNotificationsGoAgainWithTheNextRun(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	before := one[string](d, live)
+	d.exec(`SELECT cleanup_notifications()`)
+	after := one[string](d, live)
+	stdout, _, _ := command(t, d, nil, "restore", "1")
+	if stdout != `{"notifications_restored":1950}`+"\n" || one[string](d, live) != before {
+		t.Errorf("stdout %s, or other notifications are live than before", stdout)
+	}
+	d.exec(`SELECT cleanup_notifications(max_notifications => 1200)`)
+	if one[string](d, live) != before {
+		t.Error("a run with a raised limit deleted restored notifications")
+	}
+	d.exec(`SELECT cleanup_notifications()`)
+	if one[string](d, live) != after {
+		t.Error("the next run with the old limit left other notifications than the first")
+	}
+}
+
+func TestOperationsRefuseBadArguments(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	d.exec(`UPDATE notifications SET deleted_at = '2025-02-01' WHERE user_id = md5('2')::uuid`)
+	before := one[string](d, live)
+	for _, call := range []string{
+		`SELECT restore_notifications(1)`,
+		`SELECT restore_notifications(NULL)`,
+		`SELECT purge_notifications(NULL)`,
+		`SELECT purge_notifications('0')`,
+		`SELECT purge_notifications('-1 day')`,
+		`SELECT purge_notifications('1 month -30 days -1 second')`,
+		`SELECT purge_notifications(max_rows => 0)`,
+		`SELECT purge_notifications(max_rows => NULL)`,
+		`CALL cleanup_notifications_in_batches(max_notifications => 0)`,
+		`CALL cleanup_notifications_in_batches(min_keep => 1001)`,
+		`CALL cleanup_notifications_in_batches(batch_size => 0)`,
+		`CALL cleanup_notifications_in_batches(batch_size => NULL)`,
+		`CALL cleanup_notifications_in_batches(time_limit => '0')`,
+		`CALL cleanup_notifications_in_batches(time_limit => '-1 second')`,
+	} {
+		_, err := d.conn.Exec(t.Context(), call)
+		if state := sqlState(err); state != "22023" {
+			t.Errorf("%s: %s, want 22023", call, state)
+		}
+	}
+	if one[string](d, live) != before || one[int](d, `SELECT count(*) FROM notification_cleanup_runs`) != 0 {
+		t.Error("something was written")
+	}
+}
+
+func TestTheProcedureSaysHowToCallItWhenItCannotCommit(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE FUNCTION wrapper() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL cleanup_notifications_in_batches(); END $$`)
+	for _, call := range []string{
+		`BEGIN; CALL cleanup_notifications_in_batches()`,
+		`SELECT 1; CALL cleanup_notifications_in_batches()`,
+		`SELECT wrapper()`,
+	} {
+		_, err := d.conn.PgConn().Exec(t.Context(), call).ReadAll()
+		if state := sqlState(err); state != "2D000" {
+			t.Errorf("%s: %s, want 2D000", call, state)
+		}
+		d.exec(`ROLLBACK`)
+	}
+	// Another procedure, or a DO block, may call it.
+	d.exec(`DO $$ BEGIN COMMIT; CALL cleanup_notifications_in_batches(); END $$`)
+	if n := one[int](d, `SELECT count(*) FROM notification_cleanup_runs`); n != 1 {
+		t.Errorf("%d runs, want 1", n)
+	}
+}
+
+func TestTheProcedureIgnoresTheCallersSearchPath(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	d.exec(`CREATE SCHEMA evil; CREATE TABLE evil.notification_cleanup_runs AS TABLE notification_cleanup_runs;
+		CREATE FUNCTION evil.cleanup_notifications(integer, integer, text) RETURNS public.notification_cleanup_runs LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
+		CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
+		CREATE TEMPORARY TABLE notifications (id integer)`)
+	d.exec(`SET search_path = evil, pg_temp, public, pg_catalog`)
+	d.exec(`CALL public.cleanup_notifications_in_batches(batch_size => 1)`)
+	if n := one[int](d, `SELECT notifications_deleted FROM public.notification_cleanup_runs`); n != 1950 {
+		t.Errorf("deleted %d, want 1950", n)
+	}
+}
+
+func TestTheProcedureStopsAfterTheBatchThatCrossesTheTimeLimit(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	d.exec(`CALL cleanup_notifications_in_batches(batch_size => 1, time_limit => '1 microsecond')`)
+	if got := one[string](d, `SELECT row(users_over_limit, notifications_deleted, finished_at >= started_at)::text FROM notification_cleanup_runs`); got != "(1,1000,t)" {
+		t.Errorf("the record is %s, want one user, 1000 deleted, finished", got)
+	}
+}
+
+func TestTheProcedureTellsItsProgress(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	out, err := exec.Command("psql", "-X", d.url(), "-c", "CALL cleanup_notifications_in_batches(batch_size => 1)").CombinedOutput()
+	for _, says := range []string{"1 of 3 users done, 1000 notifications deleted", "2 of 3 users done, 1950 notifications", "3 of 3 users done, 1950 notifications"} {
+		if err != nil || !strings.Contains(string(out), says) {
+			t.Errorf("%v: no %q in %s", err, says, out)
+		}
+	}
+}
+
+func TestAKilledProcedureKeepsItsBatchesAndTheNextRunFinishes(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	release := blockUser2(d)
+	victim := d.connect()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := victim.Exec(context.Background(), `CALL cleanup_notifications_in_batches(batch_size => 1)`)
+		ended <- err
+	}()
+	eventually(t, d, blocked)
+	d.exec(fmt.Sprintf(`SELECT pg_terminate_backend(%d)`, victim.PgConn().PID()))
+	if err := <-ended; err == nil {
+		t.Fatal("the procedure was not killed")
+	}
+	release()
+	const record = `SELECT row(notifications_deleted, finished_at IS NULL)::text FROM notification_cleanup_runs ORDER BY id DESC LIMIT 1`
+	if got := one[string](d, record); got != "(1000,t)" {
+		t.Errorf("the record of the killed run is %s, want 1000 deleted and no end", got)
+	}
+	if n := one[int](d, `SELECT runs_unfinished FROM notification_cleanup_health`); n != 1 {
+		t.Errorf("%d unfinished runs, want 1", n)
+	}
+	d.exec(`CALL cleanup_notifications_in_batches(batch_size => 1)`)
+	if got := one[string](d, record); got != "(950,f)" {
+		t.Errorf("the record of the next run is %s, want the other 950 deleted, and an end", got)
+	}
+}
+
+// expired deletes 40 notifications, one a day: the newest 35 days ago.
+const expired = `
+	INSERT INTO notifications (id, user_id, status, created_at, deleted_at)
+	SELECT md5(i::text)::uuid, md5('u')::uuid, 'read', '2025-01-01', now() - interval '34 days' - i * interval '1 day' FROM generate_series(1, 40) AS i`
+
+func TestPurgesTheOldestFirstAndNoMoreThanMaxRows(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(expired)
+	if n := one[int](d, `SELECT purge_notifications(max_rows => 15)`); n != 15 {
+		t.Errorf("purged %d, want 15", n)
+	}
+	if days := one[int](d, `SELECT extract(day FROM now() - min(deleted_at))::integer FROM notifications`); days != 59 {
+		t.Errorf("the oldest left is %d days old, want 59", days)
+	}
+}
+
+func TestPurgesNeitherLiveNorYoungNorLockedNotifications(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(expired)
+	d.exec(`UPDATE notifications SET deleted_at = NULL WHERE id = md5('40')::uuid`)
+	d.exec(`UPDATE notifications SET deleted_at = now() - interval '40 days' + interval '1 minute' WHERE id = md5('39')::uuid`)
+	d.openSession().exec(`BEGIN; SELECT FROM notifications WHERE id = md5('38')::uuid FOR KEY SHARE`)
+	if n := one[int](d, `SELECT purge_notifications('40 days')`); n != 32 {
+		t.Errorf("purged %d, want 32", n)
+	}
+	if n := one[int](d, `SELECT count(*) FROM notifications WHERE id IN (md5('40')::uuid, md5('39')::uuid, md5('38')::uuid)`); n != 3 {
+		t.Errorf("%d of live, young and locked are left, want 3", n)
+	}
+}
+
+func TestTheProgramPurgesUntilNoneIsLeft(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(expired)
+	stdout, stderr, status := command(t, d, nil, "purge", "-batch-size", "7", "-retention", "960h")
+	if status != 0 || stdout != `{"notifications_purged":35}`+"\n" {
+		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
+	}
+}
+
+func TestPurgeReadsItsIndexAndNotTheTable(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`INSERT INTO notifications (user_id, status, deleted_at) SELECT md5('u')::uuid, 'read', CASE WHEN i % 100 = 0 THEN timestamptz '2025-01-01' END FROM generate_series(1, 100000) AS i`)
+	d.exec(`VACUUM ANALYZE notifications`)
+	d.exec(`SELECT pg_stat_reset()`)
+	if n := one[int](d, `SELECT purge_notifications(max_rows => 500)`); n != 500 {
+		t.Fatalf("purged %d, want 500", n)
+	}
+	eventually(t, d, `SELECT n_tup_del = 500 FROM pg_stat_user_tables WHERE relname = 'notifications'`)
+	if got := one[string](d, `SELECT row(seq_scan, idx_tup_fetch <= 1500)::text FROM pg_stat_user_tables WHERE relname = 'notifications'`); got != "(0,t)" {
+		t.Errorf("scans of the table, and few rows read: %s, want (0,t)", got)
+	}
+}
+
+func TestHealthIsOneRow(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	health := func() string {
+		return one[string](d, `SELECT row(last_outcome, minutes_since_last_finished, users_still_over_limit, runs_unfinished)::text FROM notification_cleanup_health`)
+	}
+	expect := func(want string) {
+		t.Helper()
+		if got := health(); got != want {
+			t.Errorf("health is %s, want %s", got, want)
+		}
+	}
+	expect(`("never ran",,,0)`)
+	d.exec(`SELECT cleanup_notifications()`)
+	expect(`("nothing to delete",0,0,0)`)
+	d.exec(inboxes)
+	d.exec(`SELECT cleanup_notifications()`)
+	expect(`(deleted,0,1,0)`)
+	d.exec(`INSERT INTO notification_cleanup_runs (max_notifications, min_keep) VALUES (1000, 100)`)
+	d.exec(`UPDATE notification_cleanup_runs SET finished_at = finished_at - interval '27 hours', started_at = started_at - interval '27 hours'`)
+	expect(`(deleted,1620,1,1)`)
+}
+
+// TestPgCron runs the real extension: the job fires within a minute, which the other tests spend in parallel.
+func TestPgCron(t *testing.T) {
+	t.Parallel()
+	cron := &database{t: t, name: strings.TrimPrefix(server.url.Path, "/"), script: &script{}}
+	cron = cron.openSession()
+	if !one[bool](cron, `SELECT coalesce(current_setting('cron.database_name', true) = current_database(), false)`) {
+		t.Fatal("no pg_cron on this server: apt-get install postgresql-15-cron and run make test, or set shared_preload_libraries = 'pg_cron' and cron.database_name")
+	}
+	d := newDatabase(t)
+	d.exec(inboxes)
+	psql := func(file string, variables ...string) (string, error) {
+		args := []string{"-X", cron.url(), "-f", "../../sql/" + file, "-v", "job=" + d.name}
+		for _, variable := range variables {
+			args = append(args, "-v", variable)
+		}
+		out, err := exec.Command("psql", args...).CombinedOutput()
+		return string(out), err
+	}
+	jobs := `SELECT coalesce(string_agg(jobname || ': ' || schedule || ' ' || database || ' ' || command, '; ' ORDER BY jobname), '') FROM cron.job WHERE jobname LIKE '` + d.name + `%'`
+
+	cron.exec(`CREATE EXTENSION IF NOT EXISTS pg_cron`)
+	t.Cleanup(func() {
+		out, err := psql("unschedule.sql")
+		if left := one[string](cron, jobs); err != nil || left != "" {
+			t.Errorf("unschedule: %v %s; left %s", err, out, left)
+		}
+	})
+	// Scheduled three times, it is one job; retention comes and goes.
+	for _, variables := range [][]string{
+		{"database=" + d.name},
+		{"database=" + d.name, "schedule=0 4 * * *", "retention=30 days"},
+		{"database=" + d.name, "schedule=* * * * *", "limits=batch_size => 1", "keep=100 days"},
+	} {
+		if out, err := psql("schedule.sql", variables...); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		hasPurge := strings.Contains(one[string](cron, jobs), "purge_notifications('30 days')")
+		if n := strings.Count(one[string](cron, jobs), "CALL"); n != 1 || hasPurge != (len(variables) == 3 && variables[2] == "retention=30 days") {
+			t.Errorf("after %q the jobs are %s", variables, one[string](cron, jobs))
+		}
+	}
+	for variable, says := range map[string]string{"retention=0 days": "positive", "keep=-1 day": "positive", "retention=soon": "invalid input syntax"} {
+		if out, err := psql("schedule.sql", variable); err == nil || !strings.Contains(out, says) || strings.Count(out, "\n") != 1 {
+			t.Errorf("%s: %v %s", variable, err, out)
+		}
+	}
+
+	// The housekeeping commands, as scheduled: old runs go, also those without an end; other jobs' runs stay.
+	cron.exec(`INSERT INTO cron.job_run_details (jobid, runid, job_pid, database, username, command, status, return_message, start_time, end_time)
+		SELECT jobid, -number, 1, '` + d.name + `', 'postgres', 'old', 'failed', '', start_time, end_time
+		FROM cron.job, (VALUES (3, NULL::timestamptz, NULL::timestamptz), (2, now() - interval '101 days', NULL),
+			(1, now() - interval '101 days', now() - interval '101 days')) AS old (number, start_time, end_time)
+		WHERE jobname = '` + d.name + `'`)
+	cron.exec(one[string](cron, `SELECT command FROM cron.job WHERE jobname = '`+d.name+`-trim-cron'`))
+	if n := one[int](cron, `SELECT count(*) FROM cron.job_run_details WHERE command = 'old' AND database = '`+d.name+`'`); n != 0 {
+		t.Errorf("%d old rows of cron.job_run_details are left", n)
+	}
+	d.exec(`INSERT INTO notification_cleanup_runs (max_notifications, min_keep, started_at, finished_at)
+		VALUES (1, 1, now() - interval '101 days', NULL), (1, 1, now() - interval '99 days', NULL)`)
+	d.exec(one[string](cron, `SELECT command FROM cron.job WHERE jobname = '`+d.name+`-trim-runs'`))
+	if n := one[int](d, `SELECT count(*) FROM notification_cleanup_runs`); n != 1 {
+		t.Errorf("%d runs are left, want the one of 99 days ago", n)
+	}
+
+	fired := `SELECT EXISTS (SELECT FROM cron.job_run_details WHERE database = '` + d.name + `' AND status = 'succeeded')`
+	for deadline := time.Now().Add(100 * time.Second); !one[bool](cron, fired); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not fired: %q", all[string](cron, `SELECT d::text FROM cron.job_run_details AS d`))
+		}
+	}
+	if n := one[int](d, `SELECT sum(notifications_deleted)::integer FROM notification_cleanup_runs WHERE finished_at IS NOT NULL`); n != 1950 {
+		t.Errorf("the job deleted %d, want 1950", n)
+	}
+}
+
+func TestSchedulingWithoutPgCronIsOneLine(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	for _, file := range []string{"schedule.sql", "unschedule.sql"} {
+		out, err := exec.Command("psql", "-X", d.url(), "-f", "../../sql/"+file).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "pg_cron is not installed in database") || strings.Count(string(out), "\n") != 1 {
+			t.Errorf("%s: %v: %s", file, err, out)
+		}
+	}
+}

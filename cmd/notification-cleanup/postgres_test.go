@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pressly/goose/v3"
+)
+
+// Tests run on the server of TEST_DATABASE_URL, each in a database of its own: a clone of one that was migrated once.
+var server struct {
+	sync.Mutex
+	url      *url.URL
+	conn     *pgx.Conn
+	prefix   string // of every database and role of this process
+	template string
+	strategy string // the quickest way to copy a small database
+	created  int
+}
+
+// TestMain runs the tests, or, where a test has started this binary again, the program.
+func TestMain(m *testing.M) {
+	if os.Getenv("NOTIFICATION_CLEANUP_TEST_MAIN") == "1" {
+		main()
+		return
+	}
+	status, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(status)
+}
+
+func runTests(m *testing.M) (status int, err error) {
+	ctx := context.Background()
+	address := os.Getenv("TEST_DATABASE_URL")
+	if address == "" {
+		return 1, errors.New("TEST_DATABASE_URL is not set: run make test, or set it to the postgres:// URL of a superuser on a scratch server")
+	}
+	if server.url, err = url.Parse(address); err != nil || !strings.HasPrefix(server.url.Scheme, "postgres") {
+		return 1, errors.New("TEST_DATABASE_URL is not valid: it takes postgres://user@host:port/database")
+	}
+	if server.conn, err = pgx.Connect(ctx, address); err != nil {
+		return 1, err
+	}
+	defer server.conn.Close(ctx)
+	server.prefix = fmt.Sprintf("notification_cleanup_test_%d_", os.Getpid())
+	server.template = server.prefix + "template"
+	const strategy = `SELECT CASE WHEN current_setting('server_version_num')::integer >= 150000 THEN 'STRATEGY file_copy' ELSE '' END`
+	if err := server.conn.QueryRow(ctx, strategy).Scan(&server.strategy); err != nil {
+		return 1, err
+	}
+	defer dropLeftovers()
+	if err := onServer("CREATE DATABASE %s TEMPLATE template0 %s", server.template, server.strategy); err != nil {
+		return 1, err
+	}
+	if err := migrateUp(ctx, server.template); err != nil {
+		return 1, fmt.Errorf("migrate the template database: %w", err)
+	}
+	return m.Run(), nil
+}
+
+func dropLeftovers() {
+	_ = onServer("DROP DATABASE IF EXISTS %s", server.template)
+	if os.Getenv("KEEP_DATABASES") == "1" {
+		return
+	}
+	const leftovers = `
+		SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database WHERE starts_with(datname, $1)
+		UNION ALL
+		SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE starts_with(rolname, $1)`
+	rows, _ := server.conn.Query(context.Background(), leftovers, server.prefix)
+	statements, _ := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, statement := range statements {
+		_ = onServer("%s", statement)
+	}
+}
+
+// onServer executes a statement outside of the tests' databases. One at a time, because a database can be copied by one
+// session at a time only.
+func onServer(format string, args ...any) error {
+	server.Lock()
+	defer server.Unlock()
+	_, err := server.conn.Exec(context.Background(), fmt.Sprintf(format, args...))
+	return err
+}
+
+func databaseURL(name string) string {
+	u := *server.url
+	u.Path = "/" + name
+	return u.String()
+}
+
+func migrateUp(ctx context.Context, name string, options ...goose.ProviderOption) error {
+	db, err := sql.Open("pgx", databaseURL(name))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	migrator, err := newMigrator(db, options...)
+	if err != nil {
+		return err
+	}
+	_, err = migrator.Up(ctx)
+	return err
+}
+
+// database is a test's own database and one session in it. Its methods end the test when a statement fails.
+type database struct {
+	t       *testing.T
+	name    string
+	conn    *pgx.Conn
+	session int
+	script  *script
+}
+
+// script is what the sessions of a test did, to be repeated in psql when the test has failed.
+type script struct {
+	statements []string
+	sessions   int
+}
+
+// newDatabase makes a database with all migrations applied.
+func newDatabase(t *testing.T) *database {
+	t.Helper()
+	return createDatabase(t, server.template)
+}
+
+// emptyDatabase makes a database with nothing in it.
+func emptyDatabase(t *testing.T) *database {
+	t.Helper()
+	return createDatabase(t, "template0")
+}
+
+// adopt makes a database in which the migrations found what these statements had made.
+func adopt(t *testing.T, statements ...string) *database {
+	t.Helper()
+	d := emptyDatabase(t)
+	for _, statement := range statements {
+		d.exec(statement)
+	}
+	d.note("-- notification-cleanup migrate")
+	if err := migrateUp(t.Context(), d.name); err != nil {
+		t.Fatal(err)
+	}
+	d.conn = d.connect() // with the search_path that the statements may have set for the database
+	return d
+}
+
+func createDatabase(t *testing.T, template string) *database {
+	t.Helper()
+	server.Lock()
+	server.created++
+	d := &database{t: t, name: fmt.Sprint(server.prefix, server.created), script: &script{}}
+	server.Unlock()
+	if err := onServer("CREATE DATABASE %s TEMPLATE %s %s", d.name, template, server.strategy); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("to repeat it in psql:\n%s", strings.Join(d.script.statements, "\n"))
+			if os.Getenv("KEEP_DATABASES") == "1" {
+				t.Logf("kept: psql '%s'", d.url())
+				return
+			}
+		}
+		if err := onServer("DROP DATABASE %s WITH (FORCE)", d.name); err != nil {
+			t.Error(err)
+		}
+		if err := onServer("DROP ROLE IF EXISTS %s", d.roleName()); err != nil {
+			t.Error(err)
+		}
+	})
+	return d.openSession()
+}
+
+func (d *database) url() string { return databaseURL(d.name) }
+
+// roleName is the one role that a test may create: roles belong to the whole server.
+func (d *database) roleName() string { return d.name + "_role" }
+
+// openSession opens another session in the same database.
+func (d *database) openSession() *database {
+	d.t.Helper()
+	d.script.sessions++
+	return &database{t: d.t, name: d.name, conn: d.connect(), session: d.script.sessions, script: d.script}
+}
+
+// connect opens another connection to the same database.
+func (d *database) connect() *pgx.Conn {
+	d.t.Helper()
+	config, err := pgx.ParseConfig(d.url())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	// Nothing here takes as long, unless it waits for a lock that it should not wait for.
+	config.RuntimeParams["statement_timeout"] = "10s"
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(context.Background(), config)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// note adds a statement to the script.
+func (d *database) note(statement string) {
+	if d.session > 1 {
+		statement = fmt.Sprintf("/* session %d */ %s", d.session, statement)
+	}
+	d.script.statements = append(d.script.statements, strings.TrimRight(statement, "; \n\t")+";")
+}
+
+// exec executes a statement, or several when there are no args.
+func (d *database) exec(statements string, args ...any) {
+	d.t.Helper()
+	d.note(statements)
+	if _, err := d.conn.Exec(context.Background(), statements, args...); err != nil {
+		d.t.Fatalf("%v\nin %s", err, statements)
+	}
+}
+
+// refused executes a statement that must fail with this SQLSTATE.
+func (d *database) refused(statement, code string) *pgconn.PgError {
+	d.t.Helper()
+	_, err := d.conn.Exec(context.Background(), statement)
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		d.t.Fatalf("error %v instead of %s in\n%s;", err, code, statement)
+	}
+	if pgErr.Code != code {
+		d.t.Errorf("%v instead of %s in\n%s;", err, code, statement)
+	}
+	return pgErr
+}
+
+// collect returns the rows of a query.
+func collect[T any](d *database, to pgx.RowToFunc[T], query string, args ...any) []T {
+	d.t.Helper()
+	rows, _ := d.conn.Query(context.Background(), query, args...)
+	values, err := pgx.CollectRows(rows, to)
+	if err != nil {
+		d.t.Fatalf("%v\nin %s", err, query)
+	}
+	return values
+}
+
+// all returns the values of a query with one column.
+func all[T any](d *database, query string, args ...any) []T {
+	d.t.Helper()
+	return collect(d, pgx.RowTo[T], query, args...)
+}
+
+// one returns the one value of a query.
+func one[T any](d *database, query string, args ...any) T {
+	d.t.Helper()
+	values := all[T](d, query, args...)
+	if len(values) != 1 {
+		d.t.Fatalf("%d rows\nin %s", len(values), query)
+	}
+	return values[0]
+}

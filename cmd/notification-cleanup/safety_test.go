@@ -1,0 +1,226 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// routines are calls of every routine that only reads, and of the one that writes.
+var (
+	reading  = []string{"SELECT * FROM preview_notification_cleanup()", "SELECT * FROM notification_stats()"}
+	routines = append([]string{"SELECT * FROM cleanup_notifications()"}, reading...)
+)
+
+func TestPublicMayDoNothing(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	granted := all[string](d, `
+		SELECT oid::regprocedure::text FROM pg_proc
+		WHERE pronamespace = 'public'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
+		UNION ALL
+		SELECT oid::regclass::text FROM pg_class
+		WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p')
+			AND (has_table_privilege('public', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+				OR has_any_column_privilege('public', oid, 'SELECT, INSERT, UPDATE, REFERENCES'))
+		UNION ALL
+		SELECT oid::regtype::text FROM pg_type
+		WHERE typnamespace = 'public'::regnamespace AND typtype = 'd' AND has_type_privilege('public', oid, 'USAGE')`)
+	if len(granted) != 0 {
+		t.Errorf("PUBLIC has privileges on %v", granted)
+	}
+}
+
+// leastPrivileges is what the README tells to grant.
+var leastPrivileges = []string{
+	"USAGE ON SCHEMA public",
+	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats",
+	"SELECT (id, user_id, status, created_at, deleted_at), UPDATE (deleted_at) ON notifications",
+	"SELECT, INSERT (max_notifications, min_keep), UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit," +
+		" notifications_deleted, notifications_skipped) ON notification_cleanup_runs",
+}
+
+// role makes a role that has these privileges only. It is dropped with the database.
+func (d *database) role(privileges ...string) string {
+	d.t.Helper()
+	d.exec("CREATE ROLE " + d.roleName() + "; REVOKE ALL ON SCHEMA public FROM PUBLIC")
+	for _, privilege := range privileges {
+		d.exec("GRANT " + privilege + " TO " + d.roleName())
+	}
+	return d.roleName()
+}
+
+func TestLeastPrivilegesSuffice(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insertInboxes()
+	d.exec("SET ROLE " + d.role(leastPrivileges...))
+	d.wantPreview("", previewRow{bob, 1001, 0, 901}, previewRow{alice, 1090, 50, 830}, previewRow{carol, 1001, 1001, 0})
+	d.wantStats("", "4092 4 3")
+	run := d.wantCleanup(usersArgument(alice, carol), "171-1000", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 830})
+	run = d.cleanup(fmt.Sprintf("%s, run_id => %d", usersArgument(bob), run.ID))
+	d.wantDeletedBy(run, "171-1000 2001-2901", counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1731})
+}
+
+func TestNobodyIsLetInWithoutPrivileges(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	// Whoever may execute the routines can do with them what they could do without, and no more.
+	role := d.role(leastPrivileges[:2]...)
+	d.exec("SET ROLE " + role)
+	for _, call := range routines {
+		d.refused(call, "42501")
+	}
+	d.exec("RESET ROLE; REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM " + role + "; GRANT ALL ON ALL TABLES IN SCHEMA public TO " + role +
+		"; SET ROLE " + role)
+	for _, call := range routines {
+		d.refused(call, "42501")
+	}
+}
+
+func TestRowLevelSecurityIsAnErrorNotAnEmptyResult(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"notifications", "notification_cleanup_runs"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.insert(alice, "read", 1, 1001)
+			role := d.role(leastPrivileges...)
+			d.exec("ALTER TABLE " + table + " ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON " + table + " USING (false); SET ROLE " + role)
+			for _, call := range routines {
+				if table == "notifications" || strings.Contains(call, "FROM cleanup") {
+					d.refused(call, "42501")
+				}
+			}
+			d.exec("RESET ROLE")
+			if got := d.numbers("deleted_at IS NOT NULL"); got != "" || one[int](d, "SELECT count(*) FROM notification_cleanup_runs") != 0 {
+				t.Errorf("deleted %q, or recorded a run", got)
+			}
+			// Row-level security does not filter the table's owner.
+			d.wantCleanup("", "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
+		})
+	}
+}
+
+func TestReadOnlyTransactionMayLook(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	batch := d.openRun("2025-06-01Z", 1000, 100)
+	d.exec("SET default_transaction_read_only = on")
+	d.wantPreview("", previewRow{alice, 1001, 0, 901})
+	d.wantStats("", "1001 1 1")
+	d.refused(cleanupCall(""), "25006")
+	d.refused(cleanupCall(batch), "25006")
+	d.refused(cleanupCall("min_keep => -1"), "22023")
+}
+
+// hostile is a schema whose names and operators would win over the built-in ones, and over ours.
+const hostile = `
+	CREATE SCHEMA evil;
+	CREATE TABLE evil.notifications (LIKE public.notifications INCLUDING ALL);
+	CREATE TABLE evil.notification_cleanup_runs (LIKE public.notification_cleanup_runs INCLUDING ALL);
+	CREATE DOMAIN evil.notification_user_id AS text;
+	CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$SELECT timestamptz '1999-01-01Z'$$;
+	CREATE FUNCTION evil.statement_timestamp() RETURNS timestamptz LANGUAGE sql AS $$SELECT timestamptz '1999-01-01Z'$$;
+	CREATE AGGREGATE evil.count(*) (SFUNC = int8inc, STYPE = bigint, INITCOND = '-1000000');
+	CREATE FUNCTION evil.row_number() RETURNS bigint LANGUAGE internal WINDOW AS 'window_rank';
+	CREATE FUNCTION evil.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+	CREATE FUNCTION evil.never(timestamptz, timestamptz) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+	CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.never);
+	CREATE OPERATOR evil.<= (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.never)`
+
+func TestHostileSearchPathChangesNothing(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec(hostile)
+	d.exec("SET search_path = evil, pg_catalog")
+	if one[bool](d, "SELECT 'read'::text = 'read'::text OR count(*) > 0") {
+		t.Fatal("the search path is not hostile")
+	}
+	for call, want := range map[string]int64{
+		"SELECT deletable_notifications FROM public.preview_notification_cleanup()": 901,
+		"SELECT users_over_limit FROM public.notification_stats()":                  1,
+	} {
+		if got := one[int64](d, call); got != want {
+			t.Errorf("%d, want %d from\n%s", got, want, call)
+		}
+	}
+	d.exec("SELECT * FROM public.cleanup_notifications(); RESET search_path")
+	d.wantOneRunOf("1-901")
+}
+
+// wantOneRunOf is for a cleanup that had to be called in an unusual way.
+func (d *database) wantOneRunOf(deleted string) {
+	d.t.Helper()
+	if got := d.numbers("deleted_at = (SELECT started_at FROM notification_cleanup_runs)"); got != deleted {
+		d.t.Errorf("deleted %q, want %q", got, deleted)
+	}
+}
+
+func TestTemporaryTablesAreNotMistakenForTheRealOnes(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec("CREATE TEMPORARY TABLE notifications (LIKE public.notifications INCLUDING ALL)")
+	d.exec("CREATE TEMPORARY TABLE notification_cleanup_runs (LIKE public.notification_cleanup_runs INCLUDING ALL)")
+	d.wantPreview("", previewRow{alice, 1001, 0, 901})
+	d.wantStats("", "1001 1 1")
+	d.cleanup("")
+	d.exec("DROP TABLE pg_temp.notifications, pg_temp.notification_cleanup_runs")
+	d.wantOneRunOf("1-901")
+}
+
+func TestAnySchema(t *testing.T) {
+	t.Parallel()
+	const schema = `"In ""Box"", it's"`
+	d := adopt(t, "CREATE SCHEMA "+schema, "CREATE TABLE public.notifications (mine boolean)", setSearchPath(schema))
+	d.insert(alice, "read", 1, 1001)
+	d.exec("SET search_path = pg_catalog")
+	for _, call := range routines {
+		d.exec(strings.Replace(call, "FROM ", "FROM "+schema+".", 1))
+	}
+	d.exec("RESET search_path")
+	d.wantOneRunOf("1-901")
+	if got := all[string](d, "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"); len(got) != 1 {
+		t.Errorf("in another schema are %v", got)
+	}
+}
+
+func TestEverythingHasAComment(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	silent := all[string](d, `
+		SELECT oid::regprocedure::text FROM pg_proc
+		WHERE pronamespace = 'public'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL
+		UNION ALL
+		SELECT oid::regclass::text FROM pg_class
+		WHERE oid IN ('notifications'::regclass, 'notification_cleanup_runs'::regclass) AND obj_description(oid, 'pg_class') IS NULL
+		UNION ALL
+		SELECT 'notification_cleanup_runs.' || attname FROM pg_attribute
+		WHERE attrelid = 'notification_cleanup_runs'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
+		UNION ALL
+		SELECT oid::regtype::text FROM pg_type
+		WHERE typnamespace = 'public'::regnamespace AND typtype = 'd' AND obj_description(oid, 'pg_type') IS NULL`)
+	if len(silent) != 0 {
+		t.Errorf("no COMMENT on %v", silent)
+	}
+}
+
+func TestFunctionsRunAsTheirCallerWithAPinnedSearchPath(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	functions := all[string](d, `
+		SELECT concat_ws(' ', proname, CASE WHEN prosecdef THEN 'definer' ELSE 'invoker' END, array_to_string(proconfig, ' '))
+		FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind = 'f'`)
+	for _, function := range functions {
+		if !strings.Contains(function, " invoker search_path=public, pg_temp row_security=off") {
+			t.Errorf("it should be invoker, with a search_path and row_security = off: %s", function)
+		}
+	}
+	if len(functions) < len(routines) {
+		t.Errorf("only %d functions: %v", len(functions), functions)
+	}
+}
