@@ -1,6 +1,7 @@
 # `make demo` shows the job, `make test` tests it; both install what a bare Debian machine lacks.
 
 N ?= 200000
+bench: N = 3000000
 GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
@@ -22,6 +23,8 @@ run: build ## run the cleanup on $DATABASE_URL
 demo: build postgresql ## the whole job on N=200000 made-up notifications, on a throw-away PostgreSQL or an empty $DATABASE_URL
 	@with-postgres $(MAKE) --no-print-directory demo-steps
 
+quiet_migrate = { notification-cleanup migrate up >.build/migrate.log 2>&1 || { cat .build/migrate.log >&2; exit 1; }; }
+
 # Prints a command, to be copied, and runs it.
 step = @printf '\n$$ %s\n' '$(1)'; $(1)
 
@@ -35,11 +38,17 @@ demo-steps:
 	$(call step,notification-cleanup run)
 	$(call step,notification-cleanup stats)
 	$(call step,notification-cleanup run)
+	$(call step,notification-cleanup restore 1)
+	$(call step,notification-cleanup stats)
 	$(call step,notification-cleanup history)
+
+.PHONY: bench
+bench: build postgresql ## drain a backlog of 1.1 million notifications by the procedure, and undo and purge it
+	@DATABASE_URL= with-postgres sh -c '$(quiet_migrate) && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql && psql "$$DATABASE_URL" -qX -f sql/bench/backlog.sql'
 
 .PHONY: psql
 psql: build postgresql ## a psql shell on a throw-away database with N=200000 made-up notifications
-	@DATABASE_URL= with-postgres sh -c 'notification-cleanup migrate up >&2 && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql && psql "$$DATABASE_URL"'
+	@DATABASE_URL= with-postgres sh -c '$(quiet_migrate) && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql && psql "$$DATABASE_URL"'
 
 .PHONY: test
 test: build pg-cron .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
@@ -55,7 +64,7 @@ lint: build plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_ch
 	@go mod tidy -diff
 	@go vet ./...
 	@go run $(STATICCHECK) ./...
-	@DATABASE_URL= with-postgres sh -c 'notification-cleanup migrate up >/dev/null && psql "$$DATABASE_URL" -q -f .ci/plpgsql_check.sql'
+	@DATABASE_URL= with-postgres sh -c '$(quiet_migrate) && psql "$$DATABASE_URL" -q -f .ci/plpgsql_check.sql'
 
 .PHONY: fmt
 fmt: ## format the Go code

@@ -16,7 +16,12 @@ BEGIN
         WHERE l.lanname = 'plpgsql' AND p.pronamespace = current_schema()::regnamespace
     LOOP
         v_routines := v_routines + 1;
-        FOR v_finding IN SELECT * FROM plpgsql_check.plpgsql_check_function_tb(v_routine, all_warnings => true) LOOP
+        FOR v_finding IN
+            SELECT *
+            FROM plpgsql_check.plpgsql_check_function_tb(v_routine, all_warnings => true)
+            -- cleanup_notifications_in_batches() provokes this one, to learn whether it may commit at all.
+            WHERE message <> 'cannot commit while a subtransaction is active'
+        LOOP
             v_findings := v_findings + 1;
             RAISE WARNING '%:% %: % %', v_routine::regprocedure, v_finding.lineno, v_finding.level, v_finding.message, v_finding.detail;
         END LOOP;

@@ -15,7 +15,7 @@ AS $$
 DECLARE
     v_run record;
     v_batch record;
-    v_users bigint := 0;
+    v_users integer := 0;
     v_elapsed interval;
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its transaction.
