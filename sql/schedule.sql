@@ -109,7 +109,6 @@ SELECT
     cron.schedule_in_database(name, schedule, command, database) AS jobid,
     name,
     schedule,
-    command,
     database
 FROM wanted;
 

@@ -48,6 +48,18 @@ func TestSkippedOnesMayKeepAUserOverTheLimit(t *testing.T) {
 	d.wantCleanup("", "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
 }
 
+func TestSkippedOnesAddUpInOneRun(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 4)
+	d.insert(bob, "read", 11, 14)
+	other := d.openSession()
+	other.exec("BEGIN; SELECT FROM notifications WHERE " + notificationNumber + " IN (1, 11) FOR UPDATE")
+	batch := d.openRun("2025-06-01Z", 3, 1)
+	d.cleanup(batch + ", " + usersArgument(alice))
+	d.wantDeletedBy(d.cleanup(batch+", "+usersArgument(bob)), "2-3 12-13", counts{OverLimit: 2, Cleaned: 2, Deleted: 4, Skipped: 2})
+}
+
 func TestIgnoresLocksOnWhatItKeeps(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -129,6 +141,19 @@ func TestJudgesAgainWhatHasChangedSinceTheSnapshot(t *testing.T) {
 			d.wantChange(change.shows)
 		})
 	}
+}
+
+func TestSkipsNothingOfAUserWhoHasNothingToDeleteAnyMore(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	run, err := d.whilePaused("", func(other *database) {
+		other.set("status = 'unread'", 1, 951)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wantDeletedBy(run, "", counts{OverLimit: 1, StillOver: 1})
 }
 
 func TestRepeatableReadFailsRatherThanOverwrite(t *testing.T) {
@@ -264,7 +289,7 @@ func TestCountsOnlyWhatATriggerLetThrough(t *testing.T) {
 	}
 }
 
-// A wrong guess of the planner must not make it look through whole inboxes, or the whole table, for each notification.
+// A wrong guess of the planner must not make it look through a whole inbox, or all inboxes, for each notification.
 func TestIsQuickWithoutPlannerStatistics(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -272,7 +297,9 @@ func TestIsQuickWithoutPlannerStatistics(t *testing.T) {
 	for user := 1; user <= 20; user++ {
 		d.insert(user, "read", 2000*user, 2000*user+1000)
 	}
-	if run := d.cleanup(""); run.Deleted != 20*901 { // takes 0.3 s; if quadratic, longer than the statement_timeout
+	d.insert(21, "read", 100001, 110000)
+	// Takes half a second; longer than the statement_timeout if its cost is quadratic.
+	if run := d.cleanup(""); run.Deleted != 20*901+9900 {
 		t.Errorf("deleted %d", run.Deleted)
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// routines are calls of every routine that only reads, and of the one that writes.
-var (
-	reading  = []string{"SELECT * FROM preview_notification_cleanup()", "SELECT * FROM notification_stats()"}
-	routines = append([]string{"SELECT * FROM cleanup_notifications()"}, reading...)
-)
+var routines = []string{
+	cleanupCall(""),
+	"SELECT * FROM preview_notification_cleanup()",
+	"SELECT * FROM notification_stats()",
+}
 
 func TestPublicMayDoNothing(t *testing.T) {
 	t.Parallel()
@@ -222,5 +222,15 @@ func TestFunctionsRunAsTheirCallerWithAPinnedSearchPath(t *testing.T) {
 	}
 	if len(functions) < len(routines) {
 		t.Errorf("only %d functions: %v", len(functions), functions)
+	}
+}
+
+func TestPreviewAndStatsAreStable(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	for _, function := range []string{"preview_notification_cleanup", "notification_stats"} {
+		if got := one[string](d, "SELECT provolatile::text FROM pg_proc WHERE proname = $1", function); got != "s" {
+			t.Errorf("%s has volatility %s", function, got)
+		}
 	}
 }
