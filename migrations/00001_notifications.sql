@@ -44,7 +44,7 @@ BEGIN
     SELECT c.relkind INTO v_kind FROM pg_class AS c WHERE c.oid = v_table;
 
     WITH column_of AS (
-        SELECT a.attname, a.attnum, a.atttypid, a.atttypmod, a.attnotnull, t.typcategory, coalesce(nullif(t.typbasetype, 0), t.oid) AS base_type
+        SELECT a.attname, a.attnum, a.atttypid, a.atttypmod, a.attnotnull, a.attcollation, coalesce(nullif(t.typbasetype, 0), t.oid) AS base_type
         FROM pg_attribute AS a
         JOIN pg_type AS t ON t.oid = a.atttypid
         WHERE a.attrelid = v_table AND a.attnum > 0 AND NOT a.attisdropped
@@ -69,19 +69,22 @@ BEGIN
         FROM column_of
         WHERE attname = 'created_at' AND base_type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype)
         UNION ALL
-        SELECT 'status must be text, or an enum with the labels ''read'' and ''unread'', not ' || format_type(atttypid, atttypmod)
+        -- READ = read under citext or a nondeterministic collation, and would be deleted.
+        SELECT 'status must be case-sensitive text, or an enum with the labels ''read'' and ''unread'', not ' || format_type(atttypid, atttypmod)
         FROM column_of
-        WHERE attname = 'status' AND typcategory <> 'S'
+        WHERE attname = 'status'
+            AND (base_type NOT IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
+                OR EXISTS (SELECT FROM pg_collation AS c WHERE c.oid = attcollation AND NOT c.collisdeterministic))
             AND (SELECT count(*) FROM pg_enum WHERE enumtypid = base_type AND enumlabel IN ('read', 'unread')) < 2
         UNION ALL
-        SELECT 'id must have a primary key or a unique index'
+        SELECT 'id must be NOT NULL with a primary key or a unique index'
         FROM column_of
-        WHERE attname = 'id' AND v_kind IN ('r', 'p') AND NOT EXISTS (
+        WHERE attname = 'id' AND v_kind IN ('r', 'p') AND NOT (attnotnull AND EXISTS (
             -- On a partitioned table a unique index must contain the partition key too.
             SELECT FROM pg_index AS i
             WHERE i.indrelid = v_table AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
                 AND i.indkey[0] = attnum AND (i.indnkeyatts = 1 OR v_kind = 'p')
-        )
+        ))
     ) AS problems;
 
     IF v_problems IS NOT NULL THEN

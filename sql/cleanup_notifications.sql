@@ -23,8 +23,7 @@ SET jit = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
-    v_user_ids notification_user_id[];
-    v_totals bigint[];
+    v_candidates notification_user_id[];
     v_held_up notification_user_id[];
 BEGIN
     IF (max_notifications >= 1 AND min_keep BETWEEN 0 AND max_notifications) IS NOT TRUE THEN
@@ -57,30 +56,36 @@ BEGIN
         END IF;
     END IF;
 
-    -- Find: one index-only pass, over before the first update clears the visibility map under it.
-    SELECT
-        array_agg(over_limit.user_id)::notification_user_id[],
-        array_agg(over_limit.total)
-    INTO v_user_ids, v_totals
-    FROM (
-        SELECT
-            n.user_id,
-            count(*) AS total
-        FROM notifications AS n
-        WHERE n.deleted_at IS NULL
-            AND n.user_id IS NOT NULL
-            AND (user_ids IS NULL OR n.user_id = ANY (user_ids))
-        GROUP BY n.user_id
-        HAVING count(*) > cleanup_notifications.max_notifications
-    ) AS over_limit;
+    -- Find, by one index-only pass, over before the first update clears the visibility map under it.
+    IF user_ids IS NULL THEN
+        v_candidates := ARRAY(
+            SELECT n.user_id
+            FROM notifications AS n
+            WHERE n.deleted_at IS NULL
+                AND n.user_id IS NOT NULL
+            GROUP BY n.user_id
+            HAVING count(*) > cleanup_notifications.max_notifications
+        );
+    ELSE
+        v_candidates := ARRAY(SELECT DISTINCT u.user_id FROM unnest(user_ids) AS u (user_id));
+    END IF;
 
-    -- Rank on the snapshot, lock only the victims, update what was locked. A row that somebody holds is skipped, so this
-    -- waits for nobody; one that somebody changed since the snapshot is judged again as it is now, hence the repeated conditions.
-    -- On a partitioned table id alone need not be unique. IS NOT DISTINCT FROM, because = could lead the planner from the
-    -- primary key to an index on user_id or created_at, and from there through a whole inbox for each row.
+    -- Count again and rank on one snapshot, lock only the victims, update what was locked. A row that somebody holds is
+    -- skipped, so this waits for nobody; one that somebody changed since the snapshot is judged again as it is now, hence the
+    -- repeated conditions. On a partitioned table id alone need not be unique. IS NOT DISTINCT FROM, because = could lead the
+    -- planner from the primary key to an index on user_id or created_at, and from there through a whole inbox for each row.
     WITH over_limit AS (
-        SELECT u.user_id, u.total
-        FROM unnest(v_user_ids, v_totals) AS u (user_id, total)
+        SELECT
+            candidate.user_id,
+            inbox.total
+        FROM unnest(v_candidates) AS candidate (user_id)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS total
+            FROM notifications AS n
+            WHERE n.user_id = candidate.user_id
+                AND n.deleted_at IS NULL
+        ) AS inbox
+        WHERE inbox.total > cleanup_notifications.max_notifications
     ),
     excess AS (
         SELECT

@@ -100,15 +100,21 @@ func TestSkipsWhatAnOpenTransactionHasChanged(t *testing.T) {
 // row, and returns how the cleanup ended. A BEFORE UPDATE trigger for the statement fires just there.
 func (d *database) whilePaused(arguments string, work func(other *database)) (runRecord, error) {
 	d.t.Helper()
-	other := d.openSession()
-	other.exec(`
+	d.openSession().exec(`
 		CREATE FUNCTION public.pause() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
 			PERFORM pg_advisory_xact_lock_shared(1);
 			RETURN NULL;
 		END $$;
-		CREATE TRIGGER pause BEFORE UPDATE ON notifications FOR EACH STATEMENT EXECUTE FUNCTION public.pause();
-		SELECT pg_advisory_lock(1)`)
+		CREATE TRIGGER pause BEFORE UPDATE ON notifications FOR EACH STATEMENT EXECUTE FUNCTION public.pause()`)
+	return d.whileWaiting(arguments, work)
+}
+
+// whileWaiting starts a cleanup that waits for advisory lock 1 somewhere, and lets other work there.
+func (d *database) whileWaiting(arguments string, work func(other *database)) (runRecord, error) {
+	d.t.Helper()
+	other := d.openSession()
+	other.exec("SELECT pg_advisory_lock(1)")
 	cleanup := d.startCleanup(arguments)
 	const paused = `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
@@ -122,6 +128,24 @@ func (d *database) whilePaused(arguments string, work func(other *database)) (ru
 	work(other)
 	other.exec("SELECT pg_advisory_unlock(1)")
 	return cleanup.wait()
+}
+
+func TestLeavesAUserWhoFellToTheLimitSinceTheFindPass(t *testing.T) {
+	t.Parallel()
+	d := adopt(t, `
+		CREATE SCHEMA app;
+		CREATE TABLE app.inbox (id uuid, user_id uuid, status text, created_at timestamptz, deleted_at timestamptz);
+		CREATE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN true; END $$;
+		CREATE VIEW notifications AS SELECT * FROM app.inbox WHERE status <> 'gate' OR app.gate()`)
+	d.insert(alice, "read", 1, 1001)
+	d.insert(bob, "gate", 2001, 2001)
+	run, err := d.whileWaiting("", func(other *database) {
+		other.exec("UPDATE app.inbox SET deleted_at = '2025-06-01Z' WHERE " + firstNotification)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wantDeletedBy(run, "", counts{})
 }
 
 func TestJudgesAgainWhatHasChangedSinceTheSnapshot(t *testing.T) {
