@@ -33,8 +33,11 @@ type inbox struct {
 }
 
 // cleanup is one run: it takes the preview once, cleans the users found batch by batch, and prints the run's record.
-// A run that ends early is reported just the same; its finished_at stays NULL.
+// A run that ends early is reported just the same; its finished_at stays NULL. With DRY_RUN it only prints the preview.
 func (a *app) cleanup(ctx context.Context) error {
+	if a.cfg.DryRun {
+		return a.preview(ctx)
+	}
 	start := time.Now()
 	rows, _ := a.pool.Query(ctx,
 		`SELECT user_id::text, deletable_notifications FROM preview_notification_cleanup($1, $2)`,

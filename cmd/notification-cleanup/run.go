@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 	}
 	a := &app{cfg: cfg, log: newLogger(cfg.LogFormat, stderr), stdout: stdout, stderr: stderr}
 	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
-		if notice.Severity == "WARNING" {
+		if notice.SeverityUnlocalized == "WARNING" {
 			a.log.Warn(notice.Message, "hint", notice.Hint)
 		}
 	}
@@ -76,29 +77,24 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 }
 
 func (a *app) execute(ctx context.Context, words []string, config *pgxpool.Config) error {
-	words = append(words, "", "")[:max(2, len(words))]
+	command, argument, _ := strings.Cut(strings.Join(words, " "), " ")
 	var statement func(context.Context) error
-	switch command := strings.TrimSpace(strings.Join(words, " ")); {
-	case (command == "" || command == "run") && a.cfg.DryRun, command == "preview":
-		statement = a.preview
-	case command == "", command == "run":
-		statement = a.cleanup
-	case command == "stats":
-		statement = a.stats
-	case command == "history":
-		statement = a.history
-	case command == "purge":
-		statement = a.purge
-	case words[0] == "restore" && len(words) == 2:
-		runID, err := strconv.ParseInt(words[1], 10, 64)
+	switch {
+	case command == "migrate" && slices.Contains([]string{"", "up", "down", "status"}, argument):
+		return a.migrate(ctx, argument, config.ConnConfig)
+	case command == "restore":
+		runID, err := strconv.ParseInt(argument, 10, 64)
 		if err != nil {
-			return usageError(fmt.Sprintf("restore takes the id of a run, not %q: notification-cleanup history lists them", words[1]))
+			return usageError(fmt.Sprintf("restore takes the id of a run, not %q: notification-cleanup history lists them", argument))
 		}
 		statement = func(ctx context.Context) error { return a.restore(ctx, runID) }
-	case command == "migrate", command == "migrate up", command == "migrate down", command == "migrate status":
-		return a.migrate(ctx, words[1], config.ConnConfig)
 	default:
-		return usageError(fmt.Sprintf("unknown command %q: notification-cleanup -help lists them", command))
+		statement = map[string]func(context.Context) error{
+			"": a.cleanup, "run": a.cleanup, "preview": a.preview, "stats": a.stats, "history": a.history, "purge": a.purge,
+		}[strings.Join(words, " ")]
+	}
+	if statement == nil {
+		return usageError(fmt.Sprintf("unknown command %q: notification-cleanup -help lists them", strings.Join(words, " ")))
 	}
 
 	pool, err := pgxpool.NewWithConfig(ctx, config)
