@@ -78,18 +78,19 @@ snapshot: ## freeze changed routines of sql/ into a new migration, named by NAME
 verify: ## check that the newest frozen copies equal sql/
 	@sql/snapshot.sh --check
 
-# What is missing is installed where apt-get can do it; elsewhere with-postgres says what to do.
-apt_install = sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -n'; \
-	echo 'installing $(1)' >&2; $$sudo apt-get update -qq && \
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $(1) >/dev/null
+# What is missing is installed where apt-get may do it; elsewhere with-postgres says what to do.
+apt_install = [ "$$(id -u)" = 0 ] && sudo= || sudo='sudo -n'; \
+	if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \
+		echo "installing $(1)" >&2; $$sudo apt-get update -qq && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $(1) >/dev/null; \
+	fi
 
 .PHONY: postgresql
 postgresql:
-	@[ -n "$$PG_BIN" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
-	! command -v apt-get >/dev/null || { $(call apt_install,postgresql); }
+	@[ -n "$$PG_BIN" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { $(call apt_install,postgresql); }
 
-# Extensions of the newest server, by the file they bring.
-extension = @[ -n "$$PG_BIN" ] || ! command -v apt-get >/dev/null || for version in $$(ls /usr/lib/postgresql | sort -n | tail -n 1); do \
+# An extension for the newest server, known by the file it brings.
+extension = @[ -n "$$PG_BIN" ] || for version in $$(ls /usr/lib/postgresql 2>/dev/null | sort -n | tail -n 1); do \
 	[ -e /usr/share/postgresql/$$version/extension/$(1).control ] || { $(call apt_install,postgresql-$$version-$(2)); }; done
 
 .PHONY: plpgsql-check
