@@ -25,9 +25,7 @@ BEGIN
     END IF;
 
     WITH expired AS (
-        SELECT
-            n.id,
-            n.deleted_at
+        SELECT n.id
         FROM notifications AS n
         WHERE n.deleted_at < now() - retention
         ORDER BY n.deleted_at
@@ -36,10 +34,10 @@ BEGIN
     ),
     purged AS (
         DELETE FROM notifications AS n
-        USING expired
-        WHERE n.id = expired.id
-            -- Not =, which could lead the planner from the primary key to the rows of a whole run for each row.
-            AND n.deleted_at IS NOT DISTINCT FROM expired.deleted_at
+        -- By the primary key: an array, because a join could read the whole table, and IS TRUE, because the index on
+        -- deleted_at would lead to the rows of a whole run for each row.
+        WHERE n.id = ANY (ARRAY(SELECT expired.id FROM expired))
+            AND (n.deleted_at < now() - retention) IS TRUE
         RETURNING n.id
     )
     SELECT count(*) INTO v_purged
