@@ -61,22 +61,25 @@ func TestUndoAfterEachWayOfRunning(t *testing.T) {
 			t.Parallel()
 			d := newDatabase(t)
 			d.exec(inboxes)
-			// An earlier run and a user have deleted some: they stay deleted.
+			// An earlier run and a user have deleted some.
 			d.exec(`SELECT cleanup_notifications(max_notifications => 1060)`)
 			d.exec(`UPDATE notifications SET deleted_at = now() WHERE id IN (SELECT id FROM notifications WHERE user_id = md5('2')::uuid ORDER BY created_at LIMIT 10)`)
 			clean(t, d)
 			run := one[int64](d, `SELECT max(id) FROM notification_cleanup_runs`)
 			d.exec(fmt.Sprintf(`DELETE FROM notifications WHERE id = (SELECT n.id FROM notifications AS n JOIN notification_cleanup_runs AS r ON n.deleted_at = r.started_at WHERE r.id = %d LIMIT 1)`, run))
+			if n := one[int](d, `SELECT restore_notifications(1)`); n != 1000 {
+				t.Errorf("restored %d of the earlier run, want 1000", n)
+			}
 			if n := one[int](d, `SELECT restore_notifications($1)`, run); n != 939 {
 				t.Errorf("restored %d, want 939: 1040 - 100 - 1 gone for good", n)
 			}
 			if n := one[int](d, `SELECT restore_notifications($1)`, run); n != 0 {
 				t.Errorf("restored %d more the second time", n)
 			}
-			if n := one[int](d, `SELECT count(*) FILTER (WHERE deleted_at IS NOT NULL) FROM notifications`); n != 1010 {
-				t.Errorf("%d are deleted, want 1000 of the earlier run and 10 of the user", n)
+			if n := one[int](d, `SELECT count(*) FILTER (WHERE deleted_at IS NOT NULL) FROM notifications`); n != 10 {
+				t.Errorf("%d are deleted, want the 10 of the user", n)
 			}
-			if restored := one[string](d, `SELECT string_agg(id || ': ' || notifications_restored, ', ' ORDER BY id) FROM notification_cleanup_runs`); restored != fmt.Sprintf("1: 0, %d: 939", run) {
+			if restored := one[string](d, `SELECT string_agg(id || ': ' || notifications_restored, ', ' ORDER BY id) FROM notification_cleanup_runs`); restored != fmt.Sprintf("1: 1000, %d: 939", run) {
 				t.Errorf("the records say %s restored", restored)
 			}
 		})
@@ -164,6 +167,8 @@ func TestTheProcedureIgnoresTheCallersSearchPath(t *testing.T) {
 	d.exec(inboxes)
 	d.exec(`CREATE SCHEMA evil; CREATE TABLE evil.notification_cleanup_runs AS TABLE notification_cleanup_runs;
 		CREATE FUNCTION evil.cleanup_notifications(integer, integer, text) RETURNS public.notification_cleanup_runs LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
+		CREATE FUNCTION evil.cleanup_notifications(integer, integer, public.notification_user_id[], bigint) RETURNS public.notification_cleanup_runs
+			LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
 		CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
 		CREATE TEMPORARY TABLE notifications (id integer)`)
 	d.exec(`SET search_path = evil, pg_temp, public, pg_catalog`)
