@@ -124,7 +124,8 @@ func pack(inboxes []inbox, size int64) []batch {
 
 // cleanBatches cleans the batches on WORKERS connections, and returns the first error that no retry could mend.
 func (a *app) cleanBatches(ctx context.Context, runID int64, batches []batch, deletable int64) error {
-	done := a.progress("deleting", deletable)
+	done, end := a.progress("deleting", deletable)
+	defer end()
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(int(a.cfg.Workers))
 	for _, b := range batches {
@@ -205,35 +206,41 @@ func transient(err error) bool {
 	return strings.HasPrefix(pgErr.Code, "08") // connection exceptions
 }
 
-// progress returns a function to call after each batch: it moves a bar where stderr is a terminal, else it logs a line
-// now and then.
-func (a *app) progress(doing string, expected int64) func(done int64) {
-	var bar *progressbar.ProgressBar
+// progress returns a function to call after each batch, and one to call at the end: they move a bar where stderr is a
+// terminal, else they log a line now and then.
+func (a *app) progress(doing string, expected int64) (done func(count int64), end func()) {
+	var mu sync.Mutex
+	var total int64
 	if isTerminal(a.stderr) && expected > 0 {
-		bar = progressbar.NewOptions64(expected,
+		bar := progressbar.NewOptions64(expected,
 			progressbar.OptionSetWriter(a.stderr),
 			progressbar.OptionSetDescription(doing),
+			progressbar.OptionSetRenderBlankState(true), // starts its clock
 			progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("notifications"),
 			progressbar.OptionFullWidth(),
-			progressbar.OptionOnCompletion(func() { fmt.Fprintln(a.stderr) }),
 		)
+		done = func(count int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			total += count
+			_ = bar.Set64(min(total, expected))
+		}
+		return done, func() { fmt.Fprintln(a.stderr) }
 	}
-	var mu sync.Mutex
-	var total int64
+
 	last := time.Now()
-	return func(done int64) {
+	done = func(count int64) {
 		mu.Lock()
 		defer mu.Unlock()
-		total += done
-		if bar != nil {
-			_ = bar.Set64(min(total, expected))
-		} else if time.Since(last) >= logInterval {
+		total += count
+		if time.Since(last) >= logInterval {
 			a.log.Info(doing, "notifications_done", total, "notifications_expected", expected)
 			last = time.Now()
 		}
 	}
+	return done, func() {}
 }
 
 func isTerminal(w io.Writer) bool {

@@ -17,7 +17,7 @@ func (a *app) purge(ctx context.Context) error {
 	}
 	a.log.Info("started purge", "notifications_expired", expected, "retention", a.cfg.Retention.String())
 
-	done := a.progress("purging", expected)
+	done, end := a.progress("purging", expected)
 	var total int64
 	purgeAll := func() error {
 		for {
@@ -33,6 +33,7 @@ func (a *app) purge(ctx context.Context) error {
 		}
 	}
 	err := purgeAll()
+	end()
 	a.log.Info("purged", "notifications_purged", total)
 	ctx, cancel := reportContext(ctx)
 	defer cancel()
