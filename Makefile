@@ -38,9 +38,9 @@ demo-steps:
 	$(call step,notification-cleanup run)
 	$(call step,notification-cleanup stats)
 	$(call step,notification-cleanup run)
+	$(call step,notification-cleanup history)
 	$(call step,notification-cleanup restore 1)
 	$(call step,notification-cleanup stats)
-	$(call step,notification-cleanup history)
 
 .PHONY: bench
 bench: build postgresql ## drain a backlog of 1.1 million notifications by the procedure, and undo and purge it

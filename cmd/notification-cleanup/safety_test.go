@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -60,6 +62,51 @@ func TestLeastPrivilegesSuffice(t *testing.T) {
 	run := d.wantCleanup(usersArgument(alice, carol), "171-1000", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 830})
 	run = d.cleanup(fmt.Sprintf("%s, run_id => %d", usersArgument(bob), run.ID))
 	d.wantDeletedBy(run, "171-1000 2001-2901", counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1731})
+}
+
+// everything is a call of every routine, in an order in which each has something to do.
+var everything = []string{
+	"SELECT * FROM preview_notification_cleanup()",
+	"SELECT * FROM notification_stats()",
+	"SELECT * FROM cleanup_notifications()",
+	"SELECT restore_notifications(1)",
+	"CALL cleanup_notifications_in_batches()",
+	"SELECT purge_notifications('1 microsecond')",
+}
+
+func TestTheGrantsOfTheReadmeSuffice(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := d.role()
+	grants := regexp.MustCompile(`(?m)^GRANT .*;$`).FindAllString(string(readme), -1)
+	for _, grant := range grants {
+		d.exec(strings.Replace(grant, "TO cleaner", "TO "+role, 1))
+	}
+	d.exec("SET ROLE " + role)
+	for _, call := range append(everything, "SELECT * FROM notification_cleanup_health") {
+		d.exec(call)
+	}
+	d.exec("RESET ROLE")
+	if left := one[int](d, "SELECT count(*) FROM notifications"); left != 100 {
+		t.Errorf("%d are left, want 100 of 1001", left)
+	}
+}
+
+func TestNoRoutineWorksOnPartOfTheRows(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec("INSERT INTO notification_cleanup_runs (max_notifications, min_keep) VALUES (1000, 100)")
+	role := d.role("USAGE ON SCHEMA public", "ALL ON ALL TABLES IN SCHEMA public", "EXECUTE ON ALL ROUTINES IN SCHEMA public")
+	d.exec("ALTER TABLE notifications ENABLE ROW LEVEL SECURITY; CREATE POLICY half ON notifications USING (" + notificationNumber + " % 2 = 0); SET ROLE " + role)
+	for _, call := range everything {
+		d.refused(call, "42501")
+	}
 }
 
 func TestNobodyIsLetInWithoutPrivileges(t *testing.T) {
@@ -197,10 +244,11 @@ func TestEverythingHasAComment(t *testing.T) {
 		WHERE pronamespace = 'public'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL
 		UNION ALL
 		SELECT oid::regclass::text FROM pg_class
-		WHERE oid IN ('notifications'::regclass, 'notification_cleanup_runs'::regclass) AND obj_description(oid, 'pg_class') IS NULL
+		WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') AND relname !~ 'schema_version' AND obj_description(oid, 'pg_class') IS NULL
 		UNION ALL
-		SELECT 'notification_cleanup_runs.' || attname FROM pg_attribute
-		WHERE attrelid = 'notification_cleanup_runs'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
+		SELECT attrelid::regclass || '.' || attname FROM pg_attribute
+		WHERE attrelid IN ('notification_cleanup_runs'::regclass, 'notification_cleanup_health'::regclass) AND attnum > 0
+			AND col_description(attrelid, attnum) IS NULL
 		UNION ALL
 		SELECT oid::regtype::text FROM pg_type
 		WHERE typnamespace = 'public'::regnamespace AND typtype = 'd' AND obj_description(oid, 'pg_type') IS NULL`)
