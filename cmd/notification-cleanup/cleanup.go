@@ -64,7 +64,7 @@ func (a *app) cleanup(ctx context.Context) error {
 		a.log.Info("nothing to delete", "run_id", runID)
 	}
 
-	err = a.cleanBatches(ctx, runID, pack(inboxes, a.cfg.BatchSize), deletable)
+	err = a.cleanBatches(ctx, runID, pack(inboxes, int64(a.cfg.BatchSize)), deletable)
 	if err == nil {
 		err = a.retry(ctx, func(ctx context.Context) error {
 			_, err := a.pool.Exec(ctx, `UPDATE notification_cleanup_runs SET finished_at = clock_timestamp() WHERE id = $1`, runID)

@@ -262,7 +262,7 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 			blockUser2(d)
 			args := []string{"run", "-batch-size", "1"}
 			if name == "TIMEOUT" {
-				args = append(args, "-timeout", "2s")
+				args = append(args, "-timeout", "5s")
 			}
 			cmd, stdout, stderr := process(t, d.url(), args...)
 			eventually(t, d, blocked)

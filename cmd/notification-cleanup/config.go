@@ -19,7 +19,7 @@ type Config struct {
 	DatabaseURL      string        `env:"DATABASE_URL" usage:"connection string (default: the PG* variables)"`
 	MaxNotifications int32         `env:"MAX_NOTIFICATIONS, default=1000" usage:"live notifications a user may have before the cleanup acts"`
 	MinKeep          int32         `env:"MIN_KEEP, default=100" usage:"newest read notifications that each user keeps"`
-	BatchSize        int64         `env:"BATCH_SIZE, default=10000" usage:"notifications a transaction, about: run never splits a user"`
+	BatchSize        int32         `env:"BATCH_SIZE, default=10000" usage:"notifications a transaction, about: run never splits a user"`
 	Workers          int32         `env:"WORKERS, default=1" usage:"batches at the same time, each on its own connection"`
 	DryRun           bool          `env:"DRY_RUN, default=false" usage:"run: print what would go, write nothing"`
 	Timeout          time.Duration `env:"TIMEOUT" usage:"stop early after this time, such as 30m (default: no limit)"`
