@@ -192,7 +192,8 @@ $$;
 
 COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) IS
 'Soft-deletes, for every user with more than max_notifications live notifications, all read ones except the min_keep newest, in one transaction; never waits for a row lock.
-Returns the run''s record: SELECT * FROM cleanup_notifications(). user_ids: only those of the list who are over the limit. run_id: adds to that run instead of opening one.';
+Returns the run''s record: SELECT * FROM cleanup_notifications(). user_ids: only those of the list who are over the limit. run_id: adds to that run instead of opening one.
+Look before with preview_notification_cleanup(), undo with restore_notifications(id).';
 REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) FROM PUBLIC;
 -- end of sql/cleanup_notifications.sql
 
