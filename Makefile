@@ -23,7 +23,10 @@ run: build ## run the cleanup on $DATABASE_URL
 demo: build postgresql ## the whole job on N=200000 made-up notifications, on a throw-away PostgreSQL or an empty $DATABASE_URL
 	@with-postgres $(MAKE) --no-print-directory demo-steps
 
+# A throw-away database: for the tables and routines alone, and with demo data.
 quiet_migrate = { notification-cleanup migrate up >.build/migrate.log 2>&1 || { cat .build/migrate.log >&2; exit 1; }; }
+
+demo_database = $(quiet_migrate) && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql
 
 # Prints a command, to be copied, and runs it.
 step = @printf '\n$$ %s\n' '$(1)'; $(1)
@@ -44,11 +47,11 @@ demo-steps:
 
 .PHONY: bench
 bench: build postgresql ## drain a backlog of 1.1 million notifications by the procedure, and undo and purge it
-	@DATABASE_URL= with-postgres sh -c '$(quiet_migrate) && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql && psql "$$DATABASE_URL" -qX -f sql/bench/backlog.sql'
+	@DATABASE_URL= with-postgres sh -c '$(demo_database) && psql "$$DATABASE_URL" -qX -f sql/bench/backlog.sql'
 
 .PHONY: psql
 psql: build postgresql ## a psql shell on a throw-away database with N=200000 made-up notifications
-	@DATABASE_URL= with-postgres sh -c '$(quiet_migrate) && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql && psql "$$DATABASE_URL"'
+	@DATABASE_URL= with-postgres sh -c '$(demo_database) && psql "$$DATABASE_URL"'
 
 .PHONY: test
 test: build pg-cron .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL

@@ -209,8 +209,13 @@ func transient(err error) bool {
 // progress returns a function to call after each batch, and one to call at the end: they move a bar where stderr is a
 // terminal, else they log a line now and then.
 func (a *app) progress(doing string, expected int64) (done func(count int64), end func()) {
-	var mu sync.Mutex
-	var total int64
+	last := time.Now()
+	show, end := func(total int64) {
+		if time.Since(last) >= logInterval {
+			a.log.Info(doing, "notifications_done", total, "notifications_expected", expected)
+			last = time.Now()
+		}
+	}, func() {}
 	if isTerminal(a.stderr) && expected > 0 {
 		bar := progressbar.NewOptions64(expected,
 			progressbar.OptionSetWriter(a.stderr),
@@ -221,26 +226,18 @@ func (a *app) progress(doing string, expected int64) (done func(count int64), en
 			progressbar.OptionSetItsString("notifications"),
 			progressbar.OptionFullWidth(),
 		)
-		done = func(count int64) {
-			mu.Lock()
-			defer mu.Unlock()
-			total += count
-			_ = bar.Set64(min(total, expected))
-		}
-		return done, func() { fmt.Fprintln(a.stderr) }
+		show = func(total int64) { _ = bar.Set64(min(total, expected)) }
+		end = func() { fmt.Fprintln(a.stderr) }
 	}
 
-	last := time.Now()
-	done = func(count int64) {
+	var mu sync.Mutex
+	var total int64
+	return func(count int64) {
 		mu.Lock()
 		defer mu.Unlock()
 		total += count
-		if time.Since(last) >= logInterval {
-			a.log.Info(doing, "notifications_done", total, "notifications_expected", expected)
-			last = time.Now()
-		}
-	}
-	return done, func() {}
+		show(total)
+	}, end
 }
 
 func isTerminal(w io.Writer) bool {

@@ -217,7 +217,7 @@ func TestHelpNamesEveryVariable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field := range configFields() {
-		if name := strings.ToLower(strings.ReplaceAll(variable(field), "_", "-")); !strings.Contains(stdout.String(), "-"+name+" ") {
+		if name := flagName(field); !strings.Contains(stdout.String(), "-"+name+" ") {
 			t.Errorf("no flag -%s in the help", name)
 		}
 	}

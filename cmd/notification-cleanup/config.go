@@ -100,8 +100,7 @@ func newFlagSet(given map[string]string) *flag.FlagSet {
 		if field.Type.Kind() == reflect.Bool {
 			define = flags.BoolFunc
 		}
-		name := strings.ToLower(strings.ReplaceAll(variable(field), "_", "-"))
-		define(name, field.Tag.Get("usage"), func(value string) error {
+		define(flagName(field), field.Tag.Get("usage"), func(value string) error {
 			given[variable(field)] = value
 			return nil
 		})
@@ -116,6 +115,10 @@ func configFields() func(yield func(reflect.StructField) bool) {
 func variable(field reflect.StructField) string {
 	name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
 	return name
+}
+
+func flagName(field reflect.StructField) string {
+	return strings.ToLower(strings.ReplaceAll(variable(field), "_", "-"))
 }
 
 // writeUsage explains commands, flags and variables.
@@ -138,8 +141,7 @@ Each flag can be given as an environment variable too (-batch-size as BATCH_SIZE
 		if option != "" {
 			option = " (default " + option + ")"
 		}
-		name := strings.ToLower(strings.ReplaceAll(variable(field), "_", "-"))
-		fmt.Fprintf(w, "  -%-18s %s%s\n", name, field.Tag.Get("usage"), option)
+		fmt.Fprintf(w, "  -%-18s %s%s\n", flagName(field), field.Tag.Get("usage"), option)
 	}
 	fmt.Fprint(w, "\nExit status: 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early (signal or TIMEOUT).\n")
 }

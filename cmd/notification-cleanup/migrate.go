@@ -57,8 +57,12 @@ func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnCon
 	for _, r := range results {
 		a.log.Info("migrated", "direction", r.Direction, "name", path.Base(r.Source.Path), "duration_seconds", r.Duration.Seconds())
 	}
-	if err != nil {
-		return migrationError(err)
+	var pgErr *pgconn.PgError
+	switch {
+	case partial != nil && errors.As(err, &pgErr): // without the text of the migration, which goose puts into its error
+		return fmt.Errorf("migrate %s %s: %w", partial.Failed.Direction, path.Base(partial.Failed.Source.Path), pgErr)
+	case err != nil:
+		return fmt.Errorf("migrate: %w", err)
 	}
 
 	states, err := migrator.Status(ctx)
@@ -102,14 +106,4 @@ func newMigrator(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, 
 		goose.WithSessionLocker(locker),
 		goose.WithDisableGlobalRegistry(true),
 	)...)
-}
-
-// migrationError leaves out the text of the migration that goose puts into its errors.
-func migrationError(err error) error {
-	var partial *goose.PartialError
-	var pgErr *pgconn.PgError
-	if errors.As(err, &partial) && errors.As(err, &pgErr) {
-		return fmt.Errorf("migrate %s %s: %w", partial.Failed.Direction, path.Base(partial.Failed.Source.Path), pgErr)
-	}
-	return fmt.Errorf("migrate: %w", err)
 }

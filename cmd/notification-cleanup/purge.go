@@ -17,25 +17,26 @@ func (a *app) purge(ctx context.Context) error {
 	}
 	a.log.Info("started purge", "notifications_expired", expected, "retention", a.cfg.Retention.String())
 
-	done, end := a.progress("purging", expected)
-	var total int64
-	purgeAll := func() error {
-		for {
-			var purged int64
-			if err := a.retry(ctx, func(ctx context.Context) error {
-				return a.pool.QueryRow(ctx, `SELECT purge_notifications(make_interval(secs => $1), $2)`,
-					retention, a.cfg.BatchSize).Scan(&purged)
-			}); err != nil || purged == 0 {
-				return err
-			}
-			total += purged
-			done(purged)
-		}
-	}
-	err := purgeAll()
-	end()
+	total, err := a.purgeAll(ctx, retention, expected)
 	a.log.Info("purged", "notifications_purged", total)
 	ctx, cancel := reportContext(ctx)
 	defer cancel()
 	return errors.Join(err, a.print(ctx, `SELECT $1::bigint AS notifications_purged`, total))
+}
+
+// purgeAll returns how many notifications were purged, also when it ends with an error. The retention is in seconds.
+func (a *app) purgeAll(ctx context.Context, retention float64, expected int64) (total int64, err error) {
+	done, end := a.progress("purging", expected)
+	defer end()
+	for {
+		var purged int64
+		if err := a.retry(ctx, func(ctx context.Context) error {
+			return a.pool.QueryRow(ctx, `SELECT purge_notifications(make_interval(secs => $1), $2)`,
+				retention, a.cfg.BatchSize).Scan(&purged)
+		}); err != nil || purged == 0 {
+			return total, err
+		}
+		total += purged
+		done(purged)
+	}
 }
