@@ -25,6 +25,7 @@ DECLARE
     v_run notification_cleanup_runs;
     v_candidates notification_user_id[];
     v_held_up notification_user_id[];
+    v_lock_timeout CONSTANT text := current_setting('lock_timeout');
 BEGIN
     IF (max_notifications >= 1 AND min_keep BETWEEN 0 AND max_notifications) IS NOT TRUE THEN
         RAISE EXCEPTION USING
@@ -74,83 +75,97 @@ BEGIN
     -- skipped, so this waits for nobody; one that somebody changed since the snapshot is judged again as it is now, hence the
     -- repeated conditions. On a partitioned table id alone need not be unique. IS NOT DISTINCT FROM, because = could lead the
     -- planner from the primary key to an index on user_id or created_at, and from there through a whole inbox for each row.
-    WITH over_limit AS (
-        SELECT
-            candidate.user_id,
-            inbox.total
-        FROM unnest(v_candidates) AS candidate (user_id)
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS total
-            FROM notifications AS n
-            WHERE n.user_id = candidate.user_id
-                AND n.deleted_at IS NULL
-        ) AS inbox
-        WHERE inbox.total > cleanup_notifications.max_notifications
-    ),
-    excess AS (
-        SELECT
-            ranked.id,
-            over_limit.user_id,
-            ranked.created_at
-        FROM over_limit
-        CROSS JOIN LATERAL (
+    -- SKIP LOCKED can still wait for a moment, for a row that is updated twice while it looks, and so can an application's trigger.
+    -- Give way then, long before deadlock_timeout lets the server choose a victim, and begin again.
+    FOR v_attempt IN 1..5 LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', CASE WHEN v_attempt < 5 THEN '100ms' ELSE v_lock_timeout END, true);
+            WITH over_limit AS (
+                SELECT
+                    candidate.user_id,
+                    inbox.total
+                FROM unnest(v_candidates) AS candidate (user_id)
+                CROSS JOIN LATERAL (
+                    SELECT count(*) AS total
+                    FROM notifications AS n
+                    WHERE n.user_id = candidate.user_id
+                        AND n.deleted_at IS NULL
+                ) AS inbox
+                WHERE inbox.total > cleanup_notifications.max_notifications
+            ),
+            excess AS (
+                SELECT
+                    ranked.id,
+                    over_limit.user_id,
+                    ranked.created_at
+                FROM over_limit
+                CROSS JOIN LATERAL (
+                    SELECT
+                        n.id,
+                        n.created_at,
+                        row_number() OVER (ORDER BY n.created_at DESC, n.id DESC) AS newest
+                    FROM notifications AS n
+                    WHERE n.user_id = over_limit.user_id
+                        AND n.deleted_at IS NULL
+                        AND n.status = 'read'
+                        AND n.created_at <= v_run.started_at
+                ) AS ranked
+                WHERE ranked.newest > cleanup_notifications.min_keep
+            ),
+            locked AS (
+                -- No id where the row is held by somebody, or is no victim any more.
+                SELECT
+                    victim.id,
+                    excess.user_id,
+                    excess.created_at
+                FROM excess
+                LEFT JOIN LATERAL (
+                    SELECT n.id
+                    FROM notifications AS n
+                    WHERE n.id = excess.id
+                        AND n.user_id IS NOT DISTINCT FROM excess.user_id
+                        AND n.created_at IS NOT DISTINCT FROM excess.created_at
+                        AND n.status = 'read'
+                        AND n.deleted_at IS NULL
+                    FOR NO KEY UPDATE SKIP LOCKED
+                ) AS victim ON true
+            ),
+            soft_deleted AS (
+                UPDATE notifications AS n
+                SET deleted_at = v_run.started_at
+                FROM locked
+                WHERE n.id = locked.id
+                    AND n.user_id IS NOT DISTINCT FROM locked.user_id
+                    AND n.created_at IS NOT DISTINCT FROM locked.created_at
+                    AND n.status = 'read'
+                    -- IS TRUE hides this from the live index, all of which the planner would read where it has no statistics.
+                    AND (n.deleted_at IS NULL) IS TRUE
+                RETURNING n.user_id, n.deleted_at
+            ),
+            cleaned AS (
+                SELECT s.user_id, count(*) AS deleted
+                FROM soft_deleted AS s
+                WHERE s.deleted_at = v_run.started_at
+                GROUP BY s.user_id
+            )
             SELECT
-                n.id,
-                n.created_at,
-                row_number() OVER (ORDER BY n.created_at DESC, n.id DESC) AS newest
-            FROM notifications AS n
-            WHERE n.user_id = over_limit.user_id
-                AND n.deleted_at IS NULL
-                AND n.status = 'read'
-                AND n.created_at <= v_run.started_at
-        ) AS ranked
-        WHERE ranked.newest > cleanup_notifications.min_keep
-    ),
-    locked AS (
-        -- No id where the row is held by somebody, or is no victim any more.
-        SELECT
-            victim.id,
-            excess.user_id,
-            excess.created_at
-        FROM excess
-        LEFT JOIN LATERAL (
-            SELECT n.id
-            FROM notifications AS n
-            WHERE n.id = excess.id
-                AND n.user_id IS NOT DISTINCT FROM excess.user_id
-                AND n.created_at IS NOT DISTINCT FROM excess.created_at
-                AND n.status = 'read'
-                AND n.deleted_at IS NULL
-            FOR NO KEY UPDATE SKIP LOCKED
-        ) AS victim ON true
-    ),
-    soft_deleted AS (
-        UPDATE notifications AS n
-        SET deleted_at = v_run.started_at
-        FROM locked
-        WHERE n.id = locked.id
-            AND n.user_id IS NOT DISTINCT FROM locked.user_id
-            AND n.created_at IS NOT DISTINCT FROM locked.created_at
-            AND n.status = 'read'
-            -- IS TRUE hides this from the live index, all of which the planner would read where it has no statistics.
-            AND (n.deleted_at IS NULL) IS TRUE
-        RETURNING n.user_id, n.deleted_at
-    ),
-    cleaned AS (
-        SELECT s.user_id, count(*) AS deleted
-        FROM soft_deleted AS s
-        WHERE s.deleted_at = v_run.started_at
-        GROUP BY s.user_id
-    )
-    SELECT
-        count(*),
-        count(cleaned.user_id),
-        count(*) FILTER (WHERE over_limit.total - coalesce(cleaned.deleted, 0) > cleanup_notifications.max_notifications),
-        coalesce(sum(cleaned.deleted), 0)::bigint,
-        ARRAY(SELECT DISTINCT locked.user_id FROM locked WHERE locked.id IS NULL)
-    INTO v_run.users_over_limit, v_run.users_cleaned, v_run.users_still_over_limit, v_run.notifications_deleted, v_held_up
-    FROM over_limit
-    LEFT JOIN cleaned ON cleaned.user_id = over_limit.user_id;
+                count(*),
+                count(cleaned.user_id),
+                count(*) FILTER (WHERE over_limit.total - coalesce(cleaned.deleted, 0) > cleanup_notifications.max_notifications),
+                coalesce(sum(cleaned.deleted), 0)::bigint,
+                ARRAY(SELECT DISTINCT locked.user_id FROM locked WHERE locked.id IS NULL)
+            INTO v_run.users_over_limit, v_run.users_cleaned, v_run.users_still_over_limit, v_run.notifications_deleted, v_held_up
+            FROM over_limit
+            LEFT JOIN cleaned ON cleaned.user_id = over_limit.user_id;
+            EXIT;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                IF v_attempt = 5 THEN
+                    RAISE;
+                END IF;
+        END;
+    END LOOP;
+    PERFORM set_config('lock_timeout', v_lock_timeout, true);
 
     -- Of the rows not to be had, some are gone, unread or deleted by now: skipped are those that could still be deleted.
     SELECT coalesce(sum(greatest(inbox.readable - cleanup_notifications.min_keep, 0)), 0)::bigint

@@ -40,6 +40,11 @@ BEGIN
             HINT = 'batch_size takes 1 or more, time_limit a positive interval or NULL.';
     END IF;
 
+    -- Serializable or repeatable read by default would make this fail, or the application, wherever the two meet.
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
+
     -- With nobody to clean this opens a run; it is closed again below.
     SELECT * INTO v_run FROM cleanup_notifications(max_notifications, min_keep, '{}');
     UPDATE notification_cleanup_runs SET finished_at = NULL WHERE id = v_run.id;
@@ -60,6 +65,7 @@ BEGIN
         ORDER BY inbox.batch
     LOOP
         COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
         SELECT * INTO v_run FROM cleanup_notifications(max_notifications, min_keep, v_batch.user_ids, v_run.id);
         v_users := v_users + cardinality(v_batch.user_ids);

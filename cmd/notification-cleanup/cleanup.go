@@ -158,7 +158,8 @@ func (a *app) cleanBatch(ctx context.Context, runID int64, b batch) error {
 			}
 			xid = ""
 		}
-		tx, err := a.pool.Begin(ctx)
+		// At a stricter level the workers would fail at each other's counts, and at the application's writes.
+		tx, err := a.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 		if err != nil {
 			return err
 		}

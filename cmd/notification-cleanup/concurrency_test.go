@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -244,34 +243,6 @@ func TestCountsNothingThatAnotherRunDeleted(t *testing.T) {
 	d.wantDeletedBy(second, "2001-2901", counts{OverLimit: 2, Cleaned: 1, Deleted: 901})
 }
 
-func TestOverlappingRunsTogetherDeleteWhatOneWould(t *testing.T) {
-	t.Parallel()
-	d := newDatabase(t)
-	for user := 1; user <= 20; user++ {
-		d.insert(user, "read", 100*user, 100*user+50)
-	}
-	d.exec("UPDATE notifications SET status = 'unread' WHERE hashtext(id::text) % 5 = 0")
-	want := one[int64](d, "SELECT sum(deletable_notifications)::bigint FROM preview_notification_cleanup(40, 10)")
-	var cleanups []*background
-	for range 4 {
-		cleanups = append(cleanups, d.openSession().startCleanup("40, 10"))
-	}
-	var deleted int64
-	for _, cleanup := range cleanups {
-		run, err := cleanup.wait()
-		if err != nil {
-			t.Fatal(err)
-		}
-		deleted += run.Deleted
-		if got := one[int64](d, fmt.Sprintf("SELECT count(*) FROM notifications WHERE deleted_at = (%s)", run.startedAt())); got != run.Deleted {
-			t.Errorf("run %d counted %d, deleted %d", run.ID, run.Deleted, got)
-		}
-	}
-	if got := one[int64](d, "SELECT count(*) FROM notifications WHERE deleted_at IS NOT NULL"); got != want || deleted != want {
-		t.Errorf("the runs counted %d and deleted %d, want %d", deleted, got, want)
-	}
-}
-
 func TestWorkersAddToOneRunAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -290,6 +261,42 @@ func TestWorkersAddToOneRunAtTheSameTime(t *testing.T) {
 	}
 	run := collect(d, pgx.RowToStructByName[runRecord], "SELECT * FROM notification_cleanup_runs")[0]
 	d.wantDeletedBy(run, "100-140 200-240 300-340 400-440", counts{OverLimit: 4, Cleaned: 4, Deleted: 164})
+}
+
+// A trigger of the application may wait for what the application holds, while the application waits for a row of the cleanup.
+func TestGivesWayBeforeTheApplicationIsChosenAsTheVictimOfADeadlock(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec(`CREATE TABLE users (id uuid, changes bigint DEFAULT 0); INSERT INTO users VALUES (` + key(alice) + `);
+		CREATE FUNCTION count_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			UPDATE public.users SET changes = changes + 1 WHERE id = NEW.user_id;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER count_changes BEFORE UPDATE OF deleted_at ON notifications FOR EACH ROW EXECUTE FUNCTION count_changes()`)
+	application := d.openSession()
+	application.exec("BEGIN; UPDATE users SET changes = 0")
+	cleanup := d.openSession().startCleanup("")
+	eventually(t, d, blocked)
+	application.set("status = 'unread'", 1, 901) // one of them, at least, is locked
+	application.exec("COMMIT")
+	run, err := cleanup.wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wantDeletedBy(run, "", counts{OverLimit: 1, StillOver: 1})
+}
+
+func TestKeepsTheLockTimeoutOfTheCaller(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec("BEGIN; SET LOCAL lock_timeout = '7s'")
+	d.cleanup("")
+	if got := one[string](d, "SHOW lock_timeout"); got != "7s" {
+		t.Errorf("lock_timeout is %s, want 7s", got)
+	}
 }
 
 func TestCountsOnlyWhatATriggerLetThrough(t *testing.T) {

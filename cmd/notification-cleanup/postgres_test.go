@@ -24,6 +24,7 @@ var server struct {
 	prefix   string // of every database and role of this process
 	template string
 	strategy string // the quickest way to copy a small database
+	bin      string // folder of the server's programs
 	created  int
 }
 
@@ -55,8 +56,9 @@ func runTests(m *testing.M) (status int, err error) {
 	defer server.conn.Close(ctx)
 	server.prefix = fmt.Sprintf("notification_cleanup_test_%d_", os.Getpid())
 	server.template = server.prefix + "template"
-	const strategy = `SELECT CASE WHEN current_setting('server_version_num')::integer >= 150000 THEN 'STRATEGY file_copy' ELSE '' END`
-	if err := server.conn.QueryRow(ctx, strategy).Scan(&server.strategy); err != nil {
+	const about = `SELECT CASE WHEN current_setting('server_version_num')::integer >= 150000 THEN 'STRATEGY file_copy' ELSE '' END,
+		(SELECT setting FROM pg_config WHERE name = 'BINDIR')`
+	if err := server.conn.QueryRow(ctx, about).Scan(&server.strategy, &server.bin); err != nil {
 		return 1, err
 	}
 	defer dropLeftovers()
@@ -118,6 +120,7 @@ func migrateUp(ctx context.Context, name string, options ...goose.ProviderOption
 type database struct {
 	t       *testing.T
 	name    string
+	own     *ownServer // nil: the server of all tests
 	conn    *pgx.Conn
 	session int
 	script  *script
@@ -183,7 +186,12 @@ func createDatabase(t *testing.T, template string) *database {
 	return d.openSession()
 }
 
-func (d *database) url() string { return databaseURL(d.name) }
+func (d *database) url() string {
+	if d.own != nil {
+		return d.own.url(d.name)
+	}
+	return databaseURL(d.name)
+}
 
 // roleName is the one role that a test may create: roles belong to the whole server.
 func (d *database) roleName() string { return d.name + "_role" }
@@ -192,7 +200,7 @@ func (d *database) roleName() string { return d.name + "_role" }
 func (d *database) openSession() *database {
 	d.t.Helper()
 	d.script.sessions++
-	return &database{t: d.t, name: d.name, conn: d.connect(), session: d.script.sessions, script: d.script}
+	return &database{t: d.t, name: d.name, own: d.own, conn: d.connect(), session: d.script.sessions, script: d.script}
 }
 
 // connect opens another connection to the same database.

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os/exec"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var rounds = flag.Int("rounds", 3, "how often each crash test kills something")
+
+// crowd are 35 inboxes over a limit of 40, five of them all unread, and what a run owes each of them.
+const crowd = `
+	TRUNCATE notifications, notification_cleanup_runs RESTART IDENTITY;
+	INSERT INTO notifications (id, user_id, status, created_at)
+	SELECT md5(u || ' ' || i)::uuid, md5(u::text)::uuid, CASE WHEN i % 7 = 0 OR u > 30 THEN 'unread' ELSE 'read' END, timestamptz '2025-01-01Z' + i * interval '1 minute'
+	FROM generate_series(1, 35) AS u, generate_series(1, 60 + u) AS i;
+	DROP TABLE IF EXISTS owed;
+	CREATE TABLE owed AS SELECT user_id, deletable_notifications AS owed FROM preview_notification_cleanup(40, 10)`
+
+// crowdCall is a run that may be killed.
+type crowdCall struct {
+	ended   chan struct{}
+	err     error
+	program *exec.Cmd // where it is the program
+}
+
+// startCrowd starts a run for the crowd, in batches of one user where the way has batches.
+func startCrowd(t *testing.T, d *database, way string) *crowdCall {
+	t.Helper()
+	call := &crowdCall{ended: make(chan struct{})}
+	wait := func() error { return call.program.Wait() }
+	if way == "program" {
+		call.program, _, _ = process(t, d.url(), "-max-notifications", "40", "-min-keep", "10", "-batch-size", "1", "-workers", "2")
+	} else {
+		conn, statement := d.connect(), cleanupCall("40, 10")
+		if way == "procedure" {
+			statement = "CALL cleanup_notifications_in_batches(40, 10, 1)"
+		}
+		wait = func() error {
+			defer conn.Close(context.Background())
+			_, err := conn.Exec(context.Background(), statement)
+			return err
+		}
+	}
+	go func() { defer close(call.ended); call.err = wait() }()
+	return call
+}
+
+// kills end something in the middle of a run.
+var kills = map[string]func(s *ownServer, d *database, call *crowdCall){
+	"a backend": func(s *ownServer, d *database, _ *crowdCall) {
+		const busy = "SELECT pid FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid() ORDER BY state = 'active' DESC, random() LIMIT 1"
+		if pids := all[int](d, busy); len(pids) > 0 {
+			s.signal(syscall.SIGKILL, pids...)
+			for s.admin.Ping(context.Background()) == nil { // until the server has stopped all its other backends
+			}
+		}
+	},
+	"the server":      func(s *ownServer, _ *database, _ *crowdCall) { s.kill() },
+	"a server's stop": func(s *ownServer, _ *database, _ *crowdCall) { s.stop() },
+	"the program": func(_ *ownServer, _ *database, call *crowdCall) {
+		if call.program != nil {
+			_ = call.program.Process.Kill()
+		}
+	},
+}
+
+// Whatever is killed at whatever moment: each user is untouched or done, the records say what was committed, nothing stays locked,
+// and the next run does the rest.
+func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	d := s.migrated()
+	for _, way := range slices.Sorted(maps.Keys(ways)) {
+		d.exec(crowd)
+		start := time.Now()
+		<-startCrowd(t, d, way).ended
+		d.wantCrowdServed("an undisturbed " + way)
+		duration := time.Since(start)
+		for victim, kill := range kills {
+			if victim == "the program" && way != "program" {
+				continue
+			}
+			for range *rounds {
+				d.exec(crowd)
+				call := startCrowd(t, d, way)
+				delay := time.Duration(rand.Int64N(int64(duration)))
+				time.Sleep(delay)
+				kill(s, d, call)
+				s.start() // which the program waits for, too
+				<-call.ended
+				d = d.openSession()
+				eventually(t, d, "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'app' AND backend_type = 'client backend' AND state <> 'idle'")
+				after := fmt.Sprintf("killing %s %s into a %s of %s", victim, delay, way, duration)
+				d.wantCrowdUntouchedOrDone(after)
+				d.cleanup("40, 10")
+				d.wantCrowdServed(after)
+			}
+		}
+	}
+}
+
+func (d *database) wantCrowdUntouchedOrDone(after string) {
+	d.t.Helper()
+	d.wantTrueRecords(after)
+	d.wantNone(after, "a user is neither untouched nor done", `SELECT format('%s: %s of %s', user_id, count(n.deleted_at), owed)
+		FROM owed JOIN notifications AS n USING (user_id) GROUP BY user_id, owed HAVING count(n.deleted_at) NOT IN (0, owed)`)
+	d.wantNone(after, "a user is not counted, or twice", `SELECT r::text FROM notification_cleanup_runs AS r
+		WHERE users_still_over_limit > 5 OR users_over_limit <> users_cleaned + users_still_over_limit OR (finished_at IS NOT NULL AND users_still_over_limit < 5)`)
+	d.exec("SELECT FROM notifications FOR UPDATE NOWAIT")
+	d.exec("SELECT FROM notification_cleanup_runs FOR UPDATE NOWAIT")
+}
+
+// wantTrueRecords compares each run's record with what it did.
+func (d *database) wantTrueRecords(after string) {
+	d.t.Helper()
+	d.wantNone(after, "a record is not what was committed", `SELECT format('%s, but %s of %s users', r, count(n.id), count(DISTINCT n.user_id))
+		FROM notification_cleanup_runs AS r LEFT JOIN notifications AS n ON n.deleted_at = r.started_at
+		GROUP BY r.id HAVING (count(n.id), count(DISTINCT n.user_id)) <> (r.notifications_deleted, r.users_cleaned)`)
+	d.wantNone(after, "an unread one is deleted", `SELECT n.id::text FROM notifications AS n JOIN notification_cleanup_runs AS r ON n.deleted_at = r.started_at
+		WHERE n.status <> 'read'`)
+}
+
+// wantNone runs a query that finds broken promises.
+func (d *database) wantNone(after, broken, query string) {
+	d.t.Helper()
+	if got := all[string](d, query); len(got) > 0 {
+		d.t.Errorf("after %s, %s: %q", after, broken, got)
+	}
+}
+
+func (d *database) wantCrowdServed(after string) {
+	d.t.Helper()
+	const served = "SELECT ARRAY[(SELECT sum(owed) FROM owed), (SELECT count(deleted_at) FROM notifications), (SELECT sum(notifications_deleted) FROM notification_cleanup_runs)]::bigint[]"
+	if got := one[[]int64](d, served); got[0] != got[1] || got[0] != got[2] {
+		d.t.Errorf("after %s, %d were to be deleted, %d were, the records say %d", after, got[0], got[1], got[2])
+	}
+	d.wantTrueRecords(after)
+}
