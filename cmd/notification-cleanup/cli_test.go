@@ -237,7 +237,7 @@ func TestPackKeepsUsersWholeAndBatchesAboutTheSize(t *testing.T) {
 
 // blockUser2 makes every update of user 2 wait for advisory lock 1, which the returned function releases.
 func blockUser2(d *database) (release func()) {
-	d.exec(`CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$
+	d.exec(`CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
 		BEGIN
 			PERFORM pg_advisory_xact_lock_shared(1);
 			RETURN NEW;
