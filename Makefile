@@ -5,6 +5,7 @@ bench: N = 3000000
 GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
+export RAPID_CHECKS ?= 150
 
 .PHONY: help
 help: ## list the targets
@@ -60,6 +61,10 @@ test: build pg-cron .build/goose ## all tests, on a throw-away PostgreSQL or $TE
 .PHONY: test-short
 test-short: build pg-cron .build/goose ## the same with fewer random cases
 	@with-postgres -env TEST_DATABASE_URL go test -count=1 -short ./...
+
+.PHONY: test-long
+test-long: build postgresql ## 10,000 random sequences of operations against a model
+	@RAPID_CHECKS=5000 with-postgres -env TEST_DATABASE_URL go test -count=1 -timeout 30m -run TestModel -v ./cmd/notification-cleanup
 
 .PHONY: lint
 lint: build plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check

@@ -24,7 +24,7 @@ const inboxes = `
 	FROM (VALUES (1, 1100, 'read'), (2, 1050, 'read'), (3, 1200, 'unread')) AS inbox (u, size, status), generate_series(1, size) AS i`
 
 // command runs a command line in this process against the database.
-func command(t *testing.T, d *database, env map[string]string, args ...string) (stdout, stderr string, status int) {
+func command(t testingT, d *database, env map[string]string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	variables := map[string]string{"DATABASE_URL": d.url(), "FORMAT": "json"}
 	for name, value := range env {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
+	"pgregory.net/rapid"
 )
 
 // Tests run on the server of TEST_DATABASE_URL, each in a database of its own: a clone of one that was migrated once.
@@ -116,9 +117,16 @@ func migrateUp(ctx context.Context, name string, options ...goose.ProviderOption
 	return err
 }
 
+// testingT is what *testing.T and *rapid.T have in common.
+type testingT interface {
+	rapid.TB
+	Cleanup(func())
+	Context() context.Context
+}
+
 // database is a test's own database and one session in it. Its methods end the test when a statement fails.
 type database struct {
-	t       *testing.T
+	t       testingT
 	name    string
 	own     *ownServer // nil: the server of all tests
 	conn    *pgx.Conn
