@@ -6,6 +6,8 @@ GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
 export RAPID_CHECKS ?= 150
+SKIP := ^TestLong
+LONG := ^TestLong|^TestModel|^TestTheNextRunPuts|^TestTheApplication|^TestTenRuns
 
 .PHONY: help
 help: ## list the targets
@@ -54,17 +56,26 @@ bench: build postgresql ## drain a backlog of 1.1 million notifications by the p
 psql: build postgresql ## a psql shell on a throw-away database with N=200000 made-up notifications
 	@DATABASE_URL= with-postgres sh -c '$(demo_database) && psql "$$DATABASE_URL"'
 
+# What goes to the tests that kill at random, and to rapid for each of two databases.
+test-long: ROUNDS = 40
+test-long: export RAPID_CHECKS = 5000
+go_test = with-postgres -env TEST_DATABASE_URL go test -count=1
+
 .PHONY: test
-test: build pg-cron .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
-	@with-postgres -env TEST_DATABASE_URL go test -count=1 ./...
+test: build pg-cron pgbouncer .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
+	@$(go_test) -skip '$(SKIP)' ./...
 
 .PHONY: test-short
-test-short: build pg-cron .build/goose ## the same with fewer random cases
-	@with-postgres -env TEST_DATABASE_URL go test -count=1 -short ./...
+test-short: build pg-cron pgbouncer .build/goose ## the same with fewer random cases
+	@$(go_test) -skip '$(SKIP)' -short ./...
 
 .PHONY: test-long
-test-long: build postgresql ## 10,000 random sequences of operations against a model
-	@RAPID_CHECKS=5000 with-postgres -env TEST_DATABASE_URL go test -count=1 -timeout 30m -run TestModel -v ./cmd/notification-cleanup
+test-long: build postgresql ## 10,000 random sequences of operations, 400 kills, an application at work, a full disk
+	@$(go_test) -timeout 1h -run '$(LONG)' ./cmd/notification-cleanup -rounds $(ROUNDS)
+
+.PHONY: test-matrix
+test-matrix: build postgresql pgbouncer .build/goose ## all tests on PostgreSQL 14 to 18, whose servers come from npm
+	@.ci/matrix $(MAKE) --no-print-directory test SKIP='$(SKIP)|^TestPgCron$$'
 
 .PHONY: lint
 lint: build plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check
@@ -108,6 +119,10 @@ plpgsql-check: postgresql
 .PHONY: pg-cron
 pg-cron: postgresql
 	$(call extension,pg_cron,cron)
+
+.PHONY: pgbouncer
+pgbouncer:
+	@[ -e /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || { $(call apt_install,pgbouncer); }
 
 # The tests run the migrations by the plain goose command line too; the tags leave the drivers of other databases out.
 .build/goose: Makefile

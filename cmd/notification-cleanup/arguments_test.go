@@ -9,7 +9,7 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
 			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL",
 			"0, 0", "10, 11", "-2147483648, -2147483648",
-			"run_id => 99", "run_id => 0", "run_id => -1", "NULL, run_id => 1", "min_keep => -1, run_id => 1",
+			"run_id => 99", "run_id => 0", "run_id => -1", "run_id => 9223372036854775807", "run_id => -9223372036854775808", "NULL, run_id => 1", "min_keep => -1, run_id => 1",
 			// Run 1 has 10 and 5.
 			"run_id => 1", "10, run_id => 1, min_keep => 4", "11, 5, run_id => 1",
 			"0, user_ids => '{}'",
@@ -50,4 +50,40 @@ func TestRunIDTakesTheLimitsOfTheRun(t *testing.T) {
 	d := newDatabase(t)
 	d.insert(alice, "read", 1, 11)
 	d.wantCleanup(d.openRun("2025-06-01Z", 10, 5), "1-6", counts{OverLimit: 1, Cleaned: 1, Deleted: 6})
+}
+
+func TestTakesTheEdgesOfEveryType(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	for _, call := range []string{
+		"SELECT cleanup_notifications(2147483647, 2147483647)",
+		"SELECT cleanup_notifications(2147483647, 0)",
+		"SELECT cleanup_notifications(1, 1)",
+		"SELECT cleanup_notifications(1, 0)",
+		"SELECT cleanup_notifications(user_ids => '{}')",
+		"SELECT cleanup_notifications(user_ids => '{NULL, NULL}')",
+		"SELECT cleanup_notifications(user_ids => ARRAY[[md5('1'), md5('2')], [md5('3'), NULL]]::uuid[])",
+		"SELECT cleanup_notifications(user_ids => ARRAY(SELECT md5(i::text)::uuid FROM generate_series(1, 100000) AS i))",
+		"SELECT preview_notification_cleanup(2147483647, 2147483647)",
+		"SELECT preview_notification_cleanup(1, 0)",
+		"SELECT notification_stats(2147483647)",
+		"SELECT notification_stats(1)",
+		"CALL cleanup_notifications_in_batches(2147483647, 2147483647, 2147483647, '178000000 years')",
+		"CALL cleanup_notifications_in_batches(1, 0, 1, '1 microsecond')",
+		"SELECT purge_notifications('1 microsecond', 2147483647)",
+		"SELECT purge_notifications('6000 years', 1)",
+	} {
+		// One inbox with two read, and one with an unread notification.
+		d.exec("TRUNCATE notifications")
+		d.insert(alice, "read", 1, 2)
+		d.insert(bob, "unread", 3, 3)
+		d.exec(call)
+	}
+	for _, call := range []string{
+		"SELECT restore_notifications(9223372036854775807)",
+		"SELECT restore_notifications(-9223372036854775808)",
+	} {
+		d.refused(call, "22023")
+	}
+	d.refused("SELECT purge_notifications('178000000 years')", "22008") // before the first timestamp
 }

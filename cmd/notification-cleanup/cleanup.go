@@ -39,11 +39,14 @@ func (a *app) cleanup(ctx context.Context) error {
 		return a.preview(ctx)
 	}
 	start := time.Now()
-	rows, _ := a.pool.Query(ctx,
-		`SELECT user_id::text, deletable_notifications FROM preview_notification_cleanup($1, $2)`,
-		a.cfg.MaxNotifications, a.cfg.MinKeep)
-	inboxes, err := pgx.CollectRows(rows, pgx.RowToStructByName[inbox])
-	if err != nil {
+	var inboxes []inbox
+	if err := a.retry(ctx, func(ctx context.Context) (err error) {
+		rows, _ := a.pool.Query(ctx,
+			`SELECT user_id::text, deletable_notifications FROM preview_notification_cleanup($1, $2)`,
+			a.cfg.MaxNotifications, a.cfg.MinKeep)
+		inboxes, err = pgx.CollectRows(rows, pgx.RowToStructByName[inbox])
+		return err
+	}); err != nil {
 		return fmt.Errorf("find users over the limit: %w", err)
 	}
 	var deletable int64
@@ -64,7 +67,7 @@ func (a *app) cleanup(ctx context.Context) error {
 		a.log.Info("nothing to delete", "run_id", runID)
 	}
 
-	err = a.cleanBatches(ctx, runID, pack(inboxes, int64(a.cfg.BatchSize)), deletable)
+	err := a.cleanBatches(ctx, runID, pack(inboxes, int64(a.cfg.BatchSize)), deletable)
 	if err == nil {
 		err = a.retry(ctx, func(ctx context.Context) error {
 			_, err := a.pool.Exec(ctx, `UPDATE notification_cleanup_runs SET finished_at = clock_timestamp() WHERE id = $1`, runID)
@@ -83,7 +86,9 @@ func (a *app) report(ctx context.Context, runID int64, start time.Time, runErr e
 		`SELECT users_cleaned, notifications_deleted, notifications_skipped FROM notification_cleanup_runs WHERE id = $1`,
 		runID).Scan(&users, &deleted, &skipped)
 	if err != nil {
-		return fmt.Errorf("read the record of run %d: %w", runID, err)
+		err = fmt.Errorf("read the record of run %d: %w", runID, err)
+		a.log.Error("no report", "error", oneLine(err)) // after a signal nobody else says so
+		return err
 	}
 	message := "finished run"
 	if runErr != nil {

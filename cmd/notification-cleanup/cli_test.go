@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,10 +39,28 @@ func command(t testingT, d *database, env map[string]string, args ...string) (st
 	return out.String(), log.String(), exitStatus(err)
 }
 
+// output is what a process has written so far.
+type output struct {
+	sync.Mutex
+	strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.Lock()
+	defer o.Unlock()
+	return o.Builder.Write(p)
+}
+
+func (o *output) String() string {
+	o.Lock()
+	defer o.Unlock()
+	return o.Builder.String()
+}
+
 // process starts the program as a process of its own.
-func process(t *testing.T, dsn string, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
+func process(t *testing.T, dsn string, args ...string) (cmd *exec.Cmd, stdout, stderr *output) {
 	t.Helper()
-	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	stdout, stderr = new(output), new(output)
 	cmd = exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "NOTIFICATION_CLEANUP_TEST_MAIN=1", "DATABASE_URL="+dsn, "FORMAT=json")
 	cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -35,9 +35,16 @@ type crowdCall struct {
 func startCrowd(t *testing.T, d *database, way string) *crowdCall {
 	t.Helper()
 	call := &crowdCall{ended: make(chan struct{})}
-	wait := func() error { return call.program.Wait() }
+	var wait func() error
 	if way == "program" {
-		call.program, _, _ = process(t, d.url(), "-max-notifications", "40", "-min-keep", "10", "-batch-size", "1", "-workers", "2")
+		var stderr *output
+		call.program, _, stderr = process(t, d.url(), "-max-notifications", "40", "-min-keep", "10", "-batch-size", "1", "-workers", "2")
+		wait = func() error {
+			if err := call.program.Wait(); err != nil {
+				return fmt.Errorf("%w: %s", err, stderr)
+			}
+			return nil
+		}
 	} else {
 		conn, statement := d.connect(), cleanupCall("40, 10")
 		if way == "procedure" {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -180,36 +179,6 @@ func TestTheProcedureTellsItsProgress(t *testing.T) {
 		if err != nil || !strings.Contains(string(out), says) {
 			t.Errorf("%v: no %q in %s", err, says, out)
 		}
-	}
-}
-
-func TestAKilledProcedureKeepsItsBatchesAndTheNextRunFinishes(t *testing.T) {
-	t.Parallel()
-	d := newDatabase(t)
-	d.exec(inboxes)
-	release := blockUser2(d)
-	victim := d.connect()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := victim.Exec(context.Background(), `CALL cleanup_notifications_in_batches(batch_size => 1)`)
-		ended <- err
-	}()
-	eventually(t, d, blocked)
-	d.exec(fmt.Sprintf(`SELECT pg_terminate_backend(%d)`, victim.PgConn().PID()))
-	if err := <-ended; err == nil {
-		t.Fatal("the procedure was not killed")
-	}
-	release()
-	const record = `SELECT row(notifications_deleted, finished_at IS NULL)::text FROM notification_cleanup_runs ORDER BY id DESC LIMIT 1`
-	if got := one[string](d, record); got != "(1000,t)" {
-		t.Errorf("the record of the killed run is %s, want 1000 deleted and no end", got)
-	}
-	if n := one[int](d, `SELECT runs_unfinished FROM notification_cleanup_health`); n != 1 {
-		t.Errorf("%d unfinished runs, want 1", n)
-	}
-	d.exec(`CALL cleanup_notifications_in_batches(batch_size => 1)`)
-	if got := one[string](d, record); got != "(950,f)" {
-		t.Errorf("the record of the next run is %s, want the other 950 deleted, and an end", got)
 	}
 }
 

@@ -23,6 +23,8 @@ const (
 	connectTimeout = 10 * time.Second
 	// cancelTimeout is how long the server has to confirm that a statement was cancelled.
 	cancelTimeout = 5 * time.Second
+	// cancelDelay is for a confirmed request to reach its statement, and not the next one.
+	cancelDelay = 100 * time.Millisecond
 )
 
 var (
@@ -148,9 +150,37 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	// A cancelled context returns when the server has stopped, not before.
 	conn.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelTimeout}
+		return &canceler{conn: conn}
 	}
 	return config, nil
+}
+
+// canceler cancels a statement on the server when its context is done. Unlike pgx's own, it always waits for the end of the
+// request: PgBouncer 1.18 dies when the sender hangs up before (https://github.com/pgbouncer/pgbouncer/issues/801).
+type canceler struct {
+	conn *pgconn.PgConn
+	done chan struct{}
+}
+
+// HandleCancel implements ctxwatch.Handler.
+func (c *canceler) HandleCancel(context.Context) {
+	deadline := time.Now().Add(cancelTimeout)
+	_ = c.conn.Conn().SetDeadline(deadline) // fails only when the connection is closed
+	c.done = make(chan struct{})
+	go func() {
+		defer close(c.done)
+		ctx, stop := context.WithDeadline(context.Background(), deadline)
+		defer stop()
+		if c.conn.CancelRequest(ctx) == nil {
+			time.Sleep(cancelDelay)
+		}
+	}()
+}
+
+// HandleUnwatchAfterCancel implements ctxwatch.Handler.
+func (c *canceler) HandleUnwatchAfterCancel() {
+	<-c.done
+	_ = c.conn.Conn().SetDeadline(time.Time{})
 }
 
 func newLogger(format string, w io.Writer) *slog.Logger {
@@ -184,8 +214,11 @@ func oneLine(err error) string {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		hint := pgErr.Hint
-		if pgErr.Code == "42883" || pgErr.Code == "42P01" { // no such function or table
+		switch {
+		case pgErr.Code == "42883", pgErr.Code == "42P01": // no such function or table
 			hint = "Is it installed here? See notification-cleanup migrate status, and SCHEMA."
+		case pgErr.Code == "08P01" && strings.Contains(pgErr.Message, "search_path"):
+			hint = "PgBouncer does not take SCHEMA: ALTER ROLE ... SET search_path instead."
 		}
 		if hint != "" {
 			message += " HINT: " + hint

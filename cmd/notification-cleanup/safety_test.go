@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -170,12 +171,15 @@ const hostile = `
 	CREATE TABLE evil.notification_cleanup_runs (LIKE public.notification_cleanup_runs INCLUDING ALL);
 	CREATE DOMAIN evil.notification_user_id AS text;
 	CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$SELECT timestamptz '1999-01-01Z'$$;
+	CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE sql AS $$SELECT timestamptz '1999-01-01Z'$$;
 	CREATE FUNCTION evil.statement_timestamp() RETURNS timestamptz LANGUAGE sql AS $$SELECT timestamptz '1999-01-01Z'$$;
 	CREATE AGGREGATE evil.count(*) (SFUNC = int8inc, STYPE = bigint, INITCOND = '-1000000');
 	CREATE FUNCTION evil.row_number() RETURNS bigint LANGUAGE internal WINDOW AS 'window_rank';
 	CREATE FUNCTION evil.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
 	CREATE FUNCTION evil.never(timestamptz, timestamptz) RETURNS boolean LANGUAGE sql AS 'SELECT false';
 	CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.never);
+	CREATE OPERATOR evil.< (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.never);
+	CREATE OPERATOR evil.= (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.never);
 	CREATE OPERATOR evil.<= (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.never)`
 
 func TestHostileSearchPathChangesNothing(t *testing.T) {
@@ -195,8 +199,23 @@ func TestHostileSearchPathChangesNothing(t *testing.T) {
 			t.Errorf("%d, want %d from\n%s", got, want, call)
 		}
 	}
-	d.exec("SELECT * FROM public.cleanup_notifications(); RESET search_path")
-	d.wantOneRunOf("1-901")
+	for _, call := range everything {
+		d.exec(regexp.MustCompile(`\w*notification\w*\(`).ReplaceAllString(call, "public.$0"))
+	}
+	d.exec("RESET search_path")
+	d.wantEverythingDone("902-1001")
+}
+
+// wantEverythingDone compares what is left of 1001 notifications, and the records.
+func (d *database) wantEverythingDone(left string) {
+	d.t.Helper()
+	if got := d.numbers("true"); got != left {
+		d.t.Errorf("left are %q, want %q", got, left)
+	}
+	runs := all[string](d, "SELECT format('%s deleted, %s restored', notifications_deleted, notifications_restored) FROM notification_cleanup_runs ORDER BY id")
+	if !slices.Equal(runs, []string{"901 deleted, 901 restored", "901 deleted, 0 restored"}) {
+		d.t.Errorf("the runs are %q", runs)
+	}
 }
 
 // wantOneRunOf is for a cleanup that had to be called in an unusual way.
@@ -215,9 +234,11 @@ func TestTemporaryTablesAreNotMistakenForTheRealOnes(t *testing.T) {
 	d.exec("CREATE TEMPORARY TABLE notification_cleanup_runs (LIKE public.notification_cleanup_runs INCLUDING ALL)")
 	d.wantPreview("", previewRow{alice, 1001, 0, 901})
 	d.wantStats("", "1001 1 1")
-	d.cleanup("")
+	for _, call := range everything {
+		d.exec(call)
+	}
 	d.exec("DROP TABLE pg_temp.notifications, pg_temp.notification_cleanup_runs")
-	d.wantOneRunOf("1-901")
+	d.wantEverythingDone("902-1001")
 }
 
 func TestAnySchema(t *testing.T) {

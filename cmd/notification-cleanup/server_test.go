@@ -24,22 +24,28 @@ type ownServer struct {
 	dir        string              // holds the data and the socket
 	credential *syscall.Credential // of the user who runs the server; nil: us
 	settings   []string
+	within     []string // command that runs the server, of which it takes the place
 	leash      io.Closer
 	ended      chan struct{} // closed when the server has ended
 	admin      *pgx.Conn
 }
 
 // newServer starts a server with a new cluster.
-func newServer(t *testing.T, settings ...string) *ownServer {
+func newServer(t *testing.T) *ownServer {
 	t.Helper()
-	s := prepareServer(t, settings...)
-	s.exec("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
+	s := prepareServer(t)
+	s.initialise()
 	s.start()
 	return s
 }
 
+func (s *ownServer) initialise() {
+	s.t.Helper()
+	s.exec("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
+}
+
 // prepareServer makes the folder of a server.
-func prepareServer(t *testing.T, settings ...string) *ownServer {
+func prepareServer(t *testing.T) *ownServer {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(server.bin, "initdb")); err != nil {
 		t.Fatalf("this test starts a server of its own, with the programs of the server at TEST_DATABASE_URL, but: %v", err)
@@ -48,7 +54,7 @@ func prepareServer(t *testing.T, settings ...string) *ownServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &ownServer{t: t, dir: dir, settings: settings}
+	s := &ownServer{t: t, dir: dir}
 	t.Cleanup(func() {
 		if s.leash != nil {
 			s.leash.Close()
@@ -111,8 +117,11 @@ func (s *ownServer) start() {
 	defer log.Close()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if s.leash == nil {
-			cmd := s.command("/bin/sh", slices.Concat([]string{"-c", leashed, "sh", filepath.Join(server.bin, "postgres"), "-D", s.data(), "-k", s.dir,
-				"-c", "listen_addresses=", "-c", "port=5432", "-c", "fsync=off"}, s.settings)...)
+			cmd := s.command("/bin/sh", slices.Concat([]string{"-c", leashed, "sh"}, s.within, []string{filepath.Join(server.bin, "postgres"),
+				"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "port=5432", "-c", "fsync=off"}, s.settings)...)
+			if s.within != nil {
+				cmd.SysProcAttr.Credential = nil // the command may need to be root
+			}
 			cmd.Stdout, cmd.Stderr = log, log
 			if s.leash, err = cmd.StdinPipe(); err == nil {
 				err = cmd.Start()
@@ -183,10 +192,10 @@ func (s *ownServer) wait() {
 }
 
 // migrated makes a database with all migrations applied.
-func (s *ownServer) migrated() *database {
+func (s *ownServer) migrated(options ...string) *database {
 	s.t.Helper()
 	d := &database{t: s.t, name: "app", own: s, script: &script{}}
-	if _, err := s.admin.Exec(context.Background(), "CREATE DATABASE app"); err != nil {
+	if _, err := s.admin.Exec(context.Background(), "CREATE DATABASE app "+strings.Join(options, " ")); err != nil {
 		s.t.Fatal(err)
 	}
 	if _, stderr, status := command(s.t, d, nil, "migrate", "up"); status != 0 {
