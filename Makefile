@@ -77,6 +77,10 @@ test-long: build postgresql ## 10,000 random sequences of operations, 400 kills,
 test-matrix: build postgresql pgbouncer .build/goose ## all tests on PostgreSQL 14 to 18, whose servers come from npm
 	@.ci/matrix $(MAKE) --no-print-directory test SKIP='$(SKIP)|^TestPgCron$$'
 
+.PHONY: mutate
+mutate: build pg-cron .build/goose ## break the core statements one by one, a test must go red each time; ONLY=regexp picks some
+	@ONLY='$(value ONLY)' .ci/mutate
+
 .PHONY: lint
 lint: build plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check
 	@test -z "$$(gofmt -l cmd migrations)" || { gofmt -d cmd migrations; exit 1; }

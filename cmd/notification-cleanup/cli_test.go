@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/sethvargo/go-envconfig"
 )
 
@@ -244,13 +246,36 @@ func TestHelpNamesEveryVariable(t *testing.T) {
 
 func TestPackKeepsUsersWholeAndBatchesAboutTheSize(t *testing.T) {
 	t.Parallel()
-	batches := pack([]inbox{{"a", 30}, {"b", 5}, {"c", 4}, {"d", 4}, {"e", 0}, {"f", 0}}, 10)
-	var got []string
-	for _, b := range batches {
-		got = append(got, strings.Join(b.userIDs, ""))
+	for _, test := range []struct {
+		inboxes []inbox
+		size    int64
+		want    []string
+	}{
+		{[]inbox{{"a", 30}, {"b", 10}, {"c", 5}, {"d", 4}, {"e", 4}, {"f", 0}, {"g", 0}}, 10, []string{"a", "b", "cde", "fg"}},
+		{[]inbox{{"a", 0}, {"b", 0}, {"c", 0}}, 2, []string{"ab", "c"}}, // a user with nothing to delete counts as one
+	} {
+		var got []string
+		for _, b := range pack(test.inboxes, test.size) {
+			got = append(got, strings.Join(b.userIDs, ""))
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("batches are %q, want %q", got, test.want)
+		}
 	}
-	if want := []string{"a", "bcd", "ef"}; !slices.Equal(got, want) {
-		t.Errorf("batches are %q, want %q", got, want)
+}
+
+func TestRetriesOnlyWhatMayBeGoneAtTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{
+		"40001": true, "40P01": true, "55P03": true, "57P01": true, "57P02": true, "57P03": true, "53300": true, "23505": true, "08006": true,
+		"22023": false, "25006": false, "42501": false, "57014": false, "53100": false,
+	} {
+		if got := transient(fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})); got != want {
+			t.Errorf("transient is %v for SQLSTATE %s", got, code)
+		}
+	}
+	if !transient(io.ErrUnexpectedEOF) {
+		t.Error("a lost connection is not transient")
 	}
 }
 
@@ -304,6 +329,19 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 	}
 }
 
+func TestAFailedRunHasNoEnd(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	d.exec(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$`)
+	d.exec(`CREATE TRIGGER fail BEFORE UPDATE ON notifications FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid) EXECUTE FUNCTION fail()`)
+	_, stderr, status := command(t, d, nil, "run", "-batch-size", "1")
+	const record = `SELECT row(notifications_deleted, finished_at IS NULL)::text FROM notification_cleanup_runs`
+	if got := one[string](d, record); status != 1 || got != "(1000,t)" {
+		t.Errorf("exit status %d, the record is %s, want 1000 deleted and no end: %s", status, got, stderr)
+	}
+}
+
 func TestATerminatedBatchIsRetriedAndCountedOnce(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -321,11 +359,29 @@ func TestALostAnswerToCommitIsNotCountedTwice(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.exec(inboxes)
-	stdout, stderr, status := command(t, d, map[string]string{"DATABASE_URL": losingCommit(t, d.url())}, "run", "-batch-size", "1")
+	stdout, stderr, status := command(t, d, map[string]string{"DATABASE_URL": losingCommit(t, d.url(), false)}, "run", "-batch-size", "1")
 	if !strings.Contains(stderr, "retrying") {
 		t.Fatalf("no connection was lost: %s", stderr)
 	}
 	expectWholeRun(t, d, status, stdout, stderr)
+}
+
+func TestACommitThatIsStillUnderWayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	d.exec(`CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_advisory_xact_lock_shared(1);
+			RETURN NULL;
+		END $$`)
+	d.exec(`CREATE CONSTRAINT TRIGGER block AFTER UPDATE ON notification_cleanup_runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION block()`)
+	d.exec(`SELECT pg_advisory_lock(1)`)
+	cmd, stdout, stderr := process(t, losingCommit(t, d.url(), true), "run", "-batch-size", "1")
+	eventually(t, d, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_xact_status($1%')`)
+	d.exec(`SELECT pg_advisory_unlock(1)`)
+	_ = cmd.Wait()
+	expectWholeRun(t, d, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String())
 }
 
 func expectWholeRun(t *testing.T, d *database, status int, stdout, stderr string) {
@@ -345,8 +401,8 @@ func expectWholeRun(t *testing.T, d *database, status int, stdout, stderr string
 }
 
 // losingCommit is a proxy to the server that passes each COMMIT on, but drops the connection before the answer to every
-// other one, the first included. It returns the URL to use.
-func losingCommit(t *testing.T, dsn string) string {
+// other one, the first included: when the answer is there, or at once. It returns the URL to use.
+func losingCommit(t *testing.T, dsn string, atOnce bool) string {
 	t.Helper()
 	server, err := url.Parse(dsn)
 	if err != nil {
@@ -396,11 +452,18 @@ func losingCommit(t *testing.T, dsn string) string {
 					if err != nil {
 						return
 					}
-					if bytes.Contains(buffer[:n], []byte("commit\x00")) && commits.Add(1)%2 == 1 {
+					if bytes.HasPrefix(buffer[:n], []byte("\x00\x00\x00\x10\x04\xd2\x16\x2e")) {
+						return // a CancelRequest, which pgx sends after a lost connection, is lost too
+					}
+					lost := bytes.Contains(buffer[:n], []byte("commit\x00")) && commits.Add(1)%2 == 1
+					if lost {
 						answering.Store(false)
 					}
 					if _, err := backend.Write(buffer[:n]); err != nil {
 						return
+					}
+					if lost && atOnce {
+						client.Close()
 					}
 				}
 			}()

@@ -388,6 +388,54 @@ func TestRunsInOneTransactionDiffer(t *testing.T) {
 	d.wantDeletedBy(second, "2001-2901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
 }
 
+func TestRunsThatOpenInTheSameMicrosecondDiffer(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.cleanup("max_notifications => 2000")
+	d.exec(`
+		CREATE SEQUENCE public.attempts;
+		CREATE FUNCTION public.clash() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF nextval('public.attempts') <= 2 THEN
+				NEW.started_at := (SELECT r.started_at FROM public.notification_cleanup_runs AS r);
+			END IF;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER clash BEFORE INSERT ON notification_cleanup_runs FOR EACH ROW EXECUTE FUNCTION public.clash()`)
+	d.wantCleanup("", "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
+}
+
+func TestReadsTheLiveIndexAndThenOnlyInboxesOverTheLimit(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec(`
+		INSERT INTO notifications (user_id, status, deleted_at) SELECT md5('x')::uuid, 'read', '2025-06-01Z' FROM generate_series(1, 10000);
+		INSERT INTO notifications (user_id, status) SELECT md5(i::text)::uuid, 'read' FROM generate_series(1, 200) AS i`)
+	d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
+	d.exec("VACUUM ANALYZE notifications")
+	d.exec("SELECT pg_stat_reset()")
+	d.cleanup("")
+	eventually(t, d, "SELECT n_tup_upd = 901 FROM pg_stat_user_tables WHERE relname = 'notifications'")
+	if n := one[int](d, "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'notifications'"); n != 0 {
+		t.Errorf("the table was read %d times", n)
+	}
+	if n := one[int](d, "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'notifications_live_idx'"); n > 20 {
+		t.Errorf("the live index was looked up %d times, for one user of 201 over the limit", n)
+	}
+}
+
+func TestAnApplicationsOwnIndexDoesNotLeadThePlannerAstray(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off); CREATE INDEX ON notifications (created_at) WHERE status = 'read'")
+	d.insert(alice, "read", 1, 10000)
+	d.set("created_at = '2025-02-01Z'", 1, 10000)
+	// As in TestIsQuickWithoutPlannerStatistics: by that index, all of the inbox is read again for each notification.
+	d.wantCleanup("", "1-9900", counts{OverLimit: 1, Cleaned: 1, Deleted: 9900})
+}
+
 type previewRow struct {
 	User      int   `db:"user_id"`
 	Total     int64 `db:"total_notifications"`
