@@ -72,11 +72,12 @@ BEGIN
     END IF;
 
     -- Count again and rank on one snapshot, lock only the victims, update what was locked. A row that somebody holds is
-    -- skipped, so this waits for nobody; one that somebody changed since the snapshot is judged again as it is now, hence the
-    -- repeated conditions. On a partitioned table id alone need not be unique. IS NOT DISTINCT FROM, because = could lead the
-    -- planner from the primary key to an index on user_id or created_at, and from there through a whole inbox for each row.
-    -- SKIP LOCKED can still wait for a moment, for a row that is updated twice while it looks, and so can an application's trigger.
-    -- Give way then, long before deadlock_timeout lets the server choose a victim, and begin again.
+    -- skipped; one that somebody changed since the snapshot is judged again as it is now, hence the repeated conditions.
+    -- On a partitioned table id alone need not be unique. IS NOT DISTINCT FROM and IS TRUE, because plain conditions could
+    -- lead the planner from the primary key to some other index, and from there through a whole inbox for each row.
+    --
+    -- SKIP LOCKED can still wait for a moment, for a row that is updated twice while it looks, and so can an application's
+    -- trigger. Give way then, long before deadlock_timeout lets the server choose a victim, and begin again.
     FOR v_attempt IN 1..5 LOOP
         BEGIN
             PERFORM set_config('lock_timeout', CASE WHEN v_attempt < 5 THEN '100ms' ELSE v_lock_timeout END, true);
@@ -125,8 +126,7 @@ BEGIN
                     WHERE n.id = excess.id
                         AND n.user_id IS NOT DISTINCT FROM excess.user_id
                         AND n.created_at IS NOT DISTINCT FROM excess.created_at
-                        AND n.status = 'read'
-                        AND n.deleted_at IS NULL
+                        AND (n.status = 'read' AND n.deleted_at IS NULL) IS TRUE
                     FOR NO KEY UPDATE SKIP LOCKED
                 ) AS victim ON true
             ),
@@ -137,9 +137,7 @@ BEGIN
                 WHERE n.id = locked.id
                     AND n.user_id IS NOT DISTINCT FROM locked.user_id
                     AND n.created_at IS NOT DISTINCT FROM locked.created_at
-                    AND n.status = 'read'
-                    -- IS TRUE hides this from the live index, all of which the planner would read where it has no statistics.
-                    AND (n.deleted_at IS NULL) IS TRUE
+                    AND (n.status = 'read' AND n.deleted_at IS NULL) IS TRUE
                 RETURNING n.user_id, n.deleted_at
             ),
             cleaned AS (
