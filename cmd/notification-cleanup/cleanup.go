@@ -50,8 +50,11 @@ func (a *app) cleanup(ctx context.Context) error {
 		return fmt.Errorf("find users over the limit: %w", err)
 	}
 	var deletable int64
+	var idle []string // users over the limit with nothing to delete
 	for _, inbox := range inboxes {
-		deletable += inbox.Deletable
+		if deletable += inbox.Deletable; inbox.Deletable == 0 {
+			idle = append(idle, inbox.UserID)
+		}
 	}
 
 	var runID int64
@@ -69,10 +72,7 @@ func (a *app) cleanup(ctx context.Context) error {
 
 	err := a.cleanBatches(ctx, runID, pack(inboxes, int64(a.cfg.BatchSize)), deletable)
 	if err == nil {
-		err = a.retry(ctx, func(ctx context.Context) error {
-			_, err := a.pool.Exec(ctx, `UPDATE notification_cleanup_runs SET finished_at = clock_timestamp() WHERE id = $1`, runID)
-			return err
-		})
+		err = a.finish(ctx, runID, idle)
 	}
 	return errors.Join(err, a.report(ctx, runID, start, err))
 }
@@ -110,19 +110,19 @@ type batch struct {
 	deletable int64
 }
 
-// pack puts whole users together until a batch has about size notifications to delete. A user with nothing to delete
-// counts as one: the server looks at that inbox too.
-func pack(inboxes []inbox, size int64) []batch {
-	var batches []batch
-	var weight int64
+// pack puts whole users together until a batch has about size notifications to delete. Users with nothing to delete are
+// in no batch.
+func pack(inboxes []inbox, size int64) (batches []batch) {
 	for _, inbox := range inboxes {
-		if batches == nil || weight >= size {
-			batches, weight = append(batches, batch{}), 0
+		if inbox.Deletable == 0 {
+			continue
+		}
+		if batches == nil || batches[len(batches)-1].deletable >= size {
+			batches = append(batches, batch{})
 		}
 		last := &batches[len(batches)-1]
 		last.userIDs = append(last.userIDs, inbox.UserID)
 		last.deletable += inbox.Deletable
-		weight += max(inbox.Deletable, 1)
 	}
 	return batches
 }
@@ -147,40 +147,76 @@ func (a *app) cleanBatches(ctx context.Context, runID int64, batches []batch, de
 
 // cleanBatch cleans one batch, and counts it once even if the connection is lost while it commits.
 func (a *app) cleanBatch(ctx context.Context, runID int64, b batch) error {
-	var xid string // of the last attempt
+	committing := false // in an attempt of which the end is not known
 	return a.retry(ctx, func(ctx context.Context) error {
-		if xid != "" {
-			// https://www.postgresql.org/docs/current/functions-info.html: pg_xact_status is made for this question.
-			var status string
-			err := a.pool.QueryRow(ctx, `SELECT pg_xact_status($1::text::xid8)`, xid).Scan(&status)
-			switch {
-			case err != nil:
+		if committing {
+			if committed, err := a.committed(ctx, runID, b); committed || err != nil {
 				return err
-			case status == "committed":
-				return nil
-			case status == "in progress":
-				return errInProgress
 			}
-			xid = ""
 		}
-		// At a stricter level the workers would fail at each other's counts, and at the application's writes.
-		tx, err := a.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
-		if err != nil {
+		return a.transaction(ctx, func(tx pgx.Tx) error {
+			err := a.call(ctx, tx, runID, b.userIDs)
+			committing = err == nil
 			return err
-		}
-		defer tx.Rollback(context.WithoutCancel(ctx)) // does nothing after Commit
-		if err := tx.QueryRow(ctx, `SELECT pg_current_xact_id()::text`).Scan(&xid); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `SELECT cleanup_notifications($1, $2, $3::text[]::notification_user_id[], $4)`,
-			a.cfg.MaxNotifications, a.cfg.MinKeep, b.userIDs, runID); err != nil {
-			return err
-		}
-		return tx.Commit(ctx)
+		})
 	})
 }
 
-var errInProgress = errors.New("the lost connection's transaction is still in progress")
+// committed tells if a batch has been committed although no answer came. (Its transaction id would not tell, because after
+// a crash the server may give the same id to another transaction.)
+func (a *app) committed(ctx context.Context, runID int64, b batch) (committed bool, err error) {
+	// Waits for the end of a transaction that is still committing.
+	if _, err := a.pool.Exec(ctx, `SELECT FROM notification_cleanup_runs WHERE id = $1 FOR UPDATE`, runID); err != nil {
+		return false, err
+	}
+	err = a.pool.QueryRow(ctx,
+		`SELECT EXISTS (SELECT FROM notifications AS n JOIN notification_cleanup_runs AS r ON n.deleted_at = r.started_at
+			WHERE r.id = $1 AND n.user_id = ANY ($2::text[]::notification_user_id[]))`,
+		runID, b.userIDs).Scan(&committed)
+	return committed, err
+}
+
+// finish counts the users who are over the limit with nothing to delete, and closes the run, both once.
+func (a *app) finish(ctx context.Context, runID int64, idle []string) error {
+	return a.retry(ctx, func(ctx context.Context) error {
+		return a.transaction(ctx, func(tx pgx.Tx) error {
+			var finished bool
+			if err := tx.QueryRow(ctx,
+				`SELECT finished_at IS NOT NULL FROM notification_cleanup_runs WHERE id = $1 FOR UPDATE`,
+				runID).Scan(&finished); finished || err != nil {
+				return err
+			}
+			if len(idle) > 0 { // no list would mean everybody
+				if err := a.call(ctx, tx, runID, idle); err != nil {
+					return err
+				}
+			}
+			_, err := tx.Exec(ctx, `UPDATE notification_cleanup_runs SET finished_at = clock_timestamp() WHERE id = $1`, runID)
+			return err
+		})
+	})
+}
+
+// call adds the cleanup of these users to the run.
+func (a *app) call(ctx context.Context, tx pgx.Tx, runID int64, userIDs []string) error {
+	_, err := tx.Exec(ctx, `SELECT cleanup_notifications($1, $2, $3::text[]::notification_user_id[], $4)`,
+		a.cfg.MaxNotifications, a.cfg.MinKeep, userIDs, runID)
+	return err
+}
+
+// transaction commits what f does. At a stricter level than READ COMMITTED the workers would fail at each other's counts, and
+// at the application's writes.
+func (a *app) transaction(ctx context.Context, f func(pgx.Tx) error) error {
+	tx, err := a.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) // does nothing after Commit
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
 
 // retry calls f until it succeeds or fails for good, with growing pauses, for about half a minute.
 func (a *app) retry(ctx context.Context, f func(context.Context) error) error {

@@ -167,15 +167,20 @@ func (s *ownServer) stop() {
 	s.wait()
 }
 
-// kill ends all processes of the server at once.
+// kill ends all processes of the server at once. The first one is halted before, so that it starts no other meanwhile.
 func (s *ownServer) kill() {
 	s.t.Helper()
-	rows, _ := s.admin.Query(context.Background(), "SELECT pid FROM pg_stat_activity")
-	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	postmaster := s.postmaster()
+	s.signal(syscall.SIGSTOP, postmaster)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", postmaster)) // of Linux
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.signal(syscall.SIGKILL, append([]int{s.postmaster()}, pids...)...)
+	for _, child := range strings.Fields(string(children)) {
+		pid, _ := strconv.Atoi(child)
+		s.signal(syscall.SIGKILL, pid)
+	}
+	s.signal(syscall.SIGKILL, postmaster)
 	s.wait()
 }
 
