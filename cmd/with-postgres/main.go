@@ -1,10 +1,11 @@
 // With-postgres runs a command against a PostgreSQL server: the one named by the environment, or else a throw-away server that lives as
 // long as the command.
 //
-//	with-postgres [-env NAME] COMMAND [ARG ...]
+//	with-postgres [-env NAME] [-durable] COMMAND [ARG ...]
 //
 // NAME (DATABASE_URL by default) is the environment variable with the connection URL. If it is set, COMMAND just replaces this program;
-// otherwise it is set for COMMAND. The exit status is COMMAND's.
+// otherwise it is set for COMMAND. The exit status is COMMAND's. A durable server keeps its data on disk, as one in production does; any
+// other is as fast as it can be.
 package main
 
 import (
@@ -49,6 +50,12 @@ var settings = []string{
 	"-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB", "-c", "dynamic_shared_memory_type=mmap",
 }
 
+// durableSettings undo what settings do for speed, for measurements.
+var durableSettings = []string{
+	"-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on",
+	"-c", "shared_buffers=1GB", "-c", "max_wal_size=8GB", "-c", "checkpoint_timeout=15min",
+}
+
 // cronSettings load pg_cron where its package is installed. Background workers need no pg_hba entry.
 var cronSettings = []string{
 	"-c", "shared_preload_libraries=pg_cron", "-c", "cron.database_name=postgres", "-c", "cron.use_background_workers=on",
@@ -74,8 +81,9 @@ func run(args []string, signals <-chan os.Signal) (int, error) {
 	flags := flag.NewFlagSet("with-postgres", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // an error of ours is one line
 	name := flags.String("env", "DATABASE_URL", "")
+	durable := flags.Bool("durable", false, "")
 	if flags.Parse(args) != nil || flags.NArg() == 0 || *name == "" || strings.Contains(*name, "=") {
-		return 2, errors.New("usage: with-postgres [-env NAME] COMMAND [ARG ...]")
+		return 2, errors.New("usage: with-postgres [-env NAME] [-durable] COMMAND [ARG ...]")
 	}
 	path, err := exec.LookPath(flags.Arg(0))
 	if err != nil {
@@ -89,7 +97,11 @@ func run(args []string, signals <-chan os.Signal) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	dir, err := makeFolder("/dev/shm", os.TempDir(), "/tmp")
+	parents, options := []string{"/dev/shm", os.TempDir(), "/tmp"}, settings
+	if *durable {
+		parents, options = []string{"/var/tmp", os.TempDir(), "/tmp"}, slices.Concat(settings, durableSettings)
+	}
+	dir, err := makeFolder(parents...)
 	if err != nil {
 		return 1, fmt.Errorf("make a folder for the server: %w", err)
 	}
@@ -100,7 +112,7 @@ func run(args []string, signals <-chan os.Signal) (int, error) {
 	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "PG_BIN=")
 	})
-	stop, status, err := startServer(bin, dir, command.Env, signals)
+	stop, status, err := startServer(bin, dir, options, command.Env, signals)
 	defer stop()
 	if err != nil || status != 0 {
 		return status, err
@@ -154,8 +166,8 @@ func makeFolder(parents ...string) (dir string, err error) {
 
 // startServer starts a server in dir and waits until it is ready; the status is 0 then. stop, to be called in any case, returns when
 // nothing of the server is left.
-func startServer(bin, dir string, env []string, signals <-chan os.Signal) (stop func(), status int, err error) {
-	supervisor := exec.Command("/bin/sh", append([]string{"-c", supervise, "with-postgres", bin, dir}, settings...)...)
+func startServer(bin, dir string, options, env []string, signals <-chan os.Signal) (stop func(), status int, err error) {
+	supervisor := exec.Command("/bin/sh", append([]string{"-c", supervise, "with-postgres", bin, dir}, options...)...)
 	if _, err := os.Stat(filepath.Join(bin, "../lib/pg_cron.so")); err == nil {
 		supervisor.Args = append(supervisor.Args, cronSettings...)
 	}

@@ -190,6 +190,14 @@ func TestSetsTheNamedVariableAndKeepsOnlyPGBin(t *testing.T) {
 	}
 }
 
+func TestADurableServerIsOnDiskAndSyncs(t *testing.T) {
+	t.Parallel()
+	stdout, stderr, status := output(t, withPostgres(t, nil, "-durable", "sh", "-c", `psql "$DATABASE_URL" -XAtc "SHOW fsync"; echo "$DATABASE_URL"`))
+	if status != 0 || !strings.HasPrefix(stdout, "on\n") || strings.Contains(stdout, "/dev/shm") {
+		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
+	}
+}
+
 func TestKeepsAVariableThatIsSet(t *testing.T) {
 	t.Parallel()
 	// Without a server's programs, so that starting one would fail.
