@@ -360,24 +360,31 @@ const stubborn = `
 	INSERT INTO notifications (user_id, status, created_at)
 	SELECT md5('4')::uuid, CASE WHEN i <= 1500 THEN 'read' ELSE 'unread' END, '2025-01-01' FROM generate_series(1, 2700) AS i`
 
-func expectStubbornRun(t *testing.T, d *database, status int, stderr string) {
+func expectRecord(t *testing.T, d *database, want string, status int, stderr string) {
 	t.Helper()
 	const record = `SELECT row(users_over_limit, users_cleaned, users_still_over_limit, notifications_deleted)::text FROM notification_cleanup_runs`
-	if got := one[string](d, record); status != 0 || got != "(4,3,2,3350)" {
+	if got := one[string](d, record); status != 0 || got != want {
 		t.Errorf("exit status %d, record %s, stderr %s", status, got, stderr)
 	}
 }
 
 func TestALostAnswerToCommitIsNotCountedTwice(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
-	d.exec(inboxes)
-	d.exec(stubborn)
-	_, stderr, status := command(t, d, map[string]string{"DATABASE_URL": losingCommit(t, d.url(), false)}, "run", "-batch-size", "1")
-	if !strings.Contains(stderr, "retrying") {
-		t.Fatalf("no connection was lost: %s", stderr)
+	for name, test := range map[string]struct{ more, record string }{
+		"of a batch":        {stubborn, "(4,3,2,3350)"},
+		"that ends the run": {"", "(3,2,1,1950)"}, // every other answer is lost, of two batches and the end
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.exec(inboxes + ";" + test.more)
+			_, stderr, status := command(t, d, map[string]string{"DATABASE_URL": losingCommit(t, d.url(), false)}, "run", "-batch-size", "1")
+			if strings.Count(stderr, "retrying") != 2 {
+				t.Fatalf("not two connections were lost: %s", stderr)
+			}
+			expectRecord(t, d, test.record, status, stderr)
+		})
 	}
-	expectStubbornRun(t, d, status, stderr)
 }
 
 func TestACommitThatIsStillUnderWayIsWaitedFor(t *testing.T) {
@@ -396,7 +403,7 @@ func TestACommitThatIsStillUnderWayIsWaitedFor(t *testing.T) {
 	eventually(t, d, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'SELECT FROM notification_cleanup_runs%')`)
 	d.exec(`SELECT pg_advisory_unlock(1)`)
 	_ = cmd.Wait()
-	expectStubbornRun(t, d, cmd.ProcessState.ExitCode(), stderr.String())
+	expectRecord(t, d, "(4,3,2,3350)", cmd.ProcessState.ExitCode(), stderr.String())
 }
 
 func expectWholeRun(t *testing.T, d *database, status int, stdout, stderr string) {

@@ -199,6 +199,10 @@ func TestHostileSearchPathChangesNothing(t *testing.T) {
 			t.Errorf("%d, want %d from\n%s", got, want, call)
 		}
 	}
+	if err := d.refused("BEGIN; CALL public.cleanup_notifications_in_batches()", "2D000"); err.Hint == "" {
+		t.Error("no hint how to call the procedure")
+	}
+	d.exec("ROLLBACK")
 	for _, call := range everything {
 		d.exec(regexp.MustCompile(`\w*notification\w*\(`).ReplaceAllString(call, "public.$0"))
 	}
