@@ -62,7 +62,7 @@ func TestAStoppedRunKeepsItsBatchesAndTheNextOneGoesOn(t *testing.T) {
 				d.exec(inboxes)
 				release := blockUser2(d)
 				if stop.setting != "" {
-					d.setForDatabase(stop.setting)
+					d.exec(setForDatabase(stop.setting))
 				}
 				ended := make(chan error, 1)
 				go func() { ended <- run(t, d) }()
@@ -78,18 +78,12 @@ func TestAStoppedRunKeepsItsBatchesAndTheNextOneGoesOn(t *testing.T) {
 	}
 }
 
-// setForDatabase makes a setting the default in the test's database.
-func (d *database) setForDatabase(setting string) {
-	d.t.Helper()
-	d.exec("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET " + strings.ReplaceAll(setting, "'", "''") + "', current_database()); END $$")
-}
-
 // A table that is locked as a whole, by ALTER TABLE for instance, is waited for.
 func TestALockTimeoutIsRetriedUntilTheTableIsFree(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.exec(inboxes)
-	d.setForDatabase("lock_timeout = '20ms'")
+	d.exec(setForDatabase("lock_timeout = '20ms'"))
 	d.exec("BEGIN; LOCK TABLE notifications")
 	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1")
 	for !strings.Contains(stderr.String(), "retrying") { // at least once
@@ -114,7 +108,7 @@ func TestBatchesReadCommittedWhateverTheDefault(t *testing.T) {
 						RETURN NULL;
 					END $$;
 					CREATE TRIGGER level BEFORE UPDATE ON notifications FOR EACH STATEMENT EXECUTE FUNCTION level()`)
-				d.setForDatabase("default_transaction_isolation = '" + level + "'")
+				d.exec(setForDatabase("default_transaction_isolation = '" + level + "'"))
 				if err := run(t, d); err != nil {
 					t.Error(err)
 				}

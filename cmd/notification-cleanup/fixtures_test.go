@@ -90,10 +90,13 @@ func (r runRecord) startedAt() string {
 	return fmt.Sprintf("SELECT started_at FROM notification_cleanup_runs WHERE id = %d", r.ID)
 }
 
-// setSearchPath makes a search_path the default in the database.
-func setSearchPath(path string) string {
-	return "DO $do$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = ', current_database()) || $path$" + path + "$path$; END $do$"
+// setForDatabase makes a setting the default in the database.
+func setForDatabase(setting string) string {
+	return "DO $do$ BEGIN EXECUTE format('ALTER DATABASE %I SET ', current_database()) || $setting$" + setting + "$setting$; END $do$"
 }
+
+// setSearchPath makes a search_path the default in the database.
+func setSearchPath(path string) string { return setForDatabase("search_path = " + path) }
 
 const (
 	alice = 1
