@@ -24,6 +24,9 @@ AS $$
 DECLARE
     v_run notification_cleanup_runs;
     v_candidates notification_user_id[];
+    v_over_limit notification_user_id[];
+    v_totals bigint[];
+    v_at_once boolean;
     v_held_up notification_user_id[];
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
 BEGIN
@@ -57,44 +60,53 @@ BEGIN
         END IF;
     END IF;
 
-    -- Find, by one index-only pass, over before the first update clears the visibility map under it.
+    -- Find, by one index-only pass, over before the first update clears the visibility map under it. EXECUTE, because
+    -- PL/pgSQL gives parallel workers to no other query that it takes a value from.
     IF user_ids IS NULL THEN
-        v_candidates := ARRAY(
-            SELECT n.user_id
-            FROM notifications AS n
-            WHERE n.deleted_at IS NULL
-                AND n.user_id IS NOT NULL
-            GROUP BY n.user_id
-            HAVING count(*) > cleanup_notifications.max_notifications
-        );
+        EXECUTE $find$
+            SELECT ARRAY(
+                SELECT n.user_id::notification_user_id
+                FROM notifications AS n
+                WHERE n.deleted_at IS NULL
+                    AND n.user_id IS NOT NULL
+                GROUP BY n.user_id
+                HAVING count(*) > $1
+            )
+        $find$ INTO v_candidates USING max_notifications;
     ELSE
         v_candidates := ARRAY(SELECT DISTINCT u.user_id FROM unnest(user_ids) AS u (user_id));
     END IF;
 
-    -- Count again and rank on one snapshot, lock only the victims, update what was locked. A row that somebody holds is
-    -- skipped; one that somebody changed since the snapshot is judged again as it is now, hence the repeated conditions.
-    -- On a partitioned table id alone need not be unique. IS NOT DISTINCT FROM and IS TRUE, because plain conditions could
-    -- lead the planner from the primary key to some other index, and from there through a whole inbox for each row.
+    -- Count again, once: a user who was over the limit stays a victim when an attempt below fails, although another run may
+    -- meanwhile have deleted all but the rows that this one held.
+    SELECT array_agg(candidate.user_id), array_agg(inbox.total)
+    INTO v_over_limit, v_totals
+    FROM unnest(v_candidates) AS candidate (user_id)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS total
+        FROM notifications AS n
+        WHERE n.user_id = candidate.user_id
+            AND n.deleted_at IS NULL
+    ) AS inbox
+    WHERE inbox.total > max_notifications;
+
+    -- Rank on one snapshot and update. A row that somebody changed since the snapshot is judged again as it is now, hence the
+    -- repeated conditions.
+    --
+    -- Of a batch of at most 50000 live rows, about a second's work, everything from the newest victim of an inbox on is first
+    -- updated at once. If somebody holds one of the rows, the batch begins again, and its victims are locked one by one: a row
+    -- that somebody holds is skipped, and only what was locked is updated. The whole table and larger batches start like that.
     --
     -- SKIP LOCKED can still wait for a moment, for a row that is updated twice while it looks, and so can an application's
     -- trigger. Give way then, long before deadlock_timeout lets the server choose a victim, and begin again.
     FOR v_attempt IN 1..5 LOOP
         BEGIN
-            PERFORM set_config('lock_timeout', CASE WHEN v_attempt < 5 THEN '100ms' ELSE v_lock_timeout END, true);
-            WITH over_limit AS (
-                SELECT
-                    candidate.user_id,
-                    inbox.total
-                FROM unnest(v_candidates) AS candidate (user_id)
-                CROSS JOIN LATERAL (
-                    SELECT count(*) AS total
-                    FROM notifications AS n
-                    WHERE n.user_id = candidate.user_id
-                        AND n.deleted_at IS NULL
-                ) AS inbox
-                WHERE inbox.total > cleanup_notifications.max_notifications
+            v_at_once := v_attempt = 1 AND user_ids IS NOT NULL AND (SELECT sum(t) <= 50000 FROM unnest(v_totals) AS t);
+            PERFORM set_config('lock_timeout', CASE WHEN v_at_once THEN '20ms' WHEN v_attempt < 5 THEN '100ms' ELSE v_lock_timeout END, true);
+            WITH over_limit (user_id, total) AS (
+                SELECT * FROM unnest(v_over_limit, v_totals)
             ),
-            excess AS (
+            excess AS NOT MATERIALIZED (
                 SELECT
                     ranked.id,
                     over_limit.user_id,
@@ -110,11 +122,32 @@ BEGIN
                         AND n.deleted_at IS NULL
                         AND n.status = 'read'
                         AND n.created_at <= v_run.started_at
+                    -- At once needs only the newest victim; an index in this order then spares the rest.
+                    ORDER BY n.created_at DESC, n.id DESC
+                    OFFSET CASE WHEN v_at_once THEN cleanup_notifications.min_keep END
+                    LIMIT CASE WHEN v_at_once THEN 1 END
                 ) AS ranked
                 WHERE ranked.newest > cleanup_notifications.min_keep
             ),
+            newest_excess AS MATERIALIZED (
+                SELECT * FROM excess WHERE v_at_once
+            ),
+            soft_deleted_at_once AS (
+                -- IS TRUE, because by an index that has created_at the planner would expect to read less than by the live index,
+                -- and read all that was ever deleted of an inbox.
+                UPDATE notifications AS n
+                SET deleted_at = v_run.started_at
+                FROM newest_excess
+                WHERE n.user_id = newest_excess.user_id
+                    AND n.status = 'read'
+                    AND n.deleted_at IS NULL
+                    AND ((n.created_at, n.id) <= (newest_excess.created_at, newest_excess.id)) IS TRUE
+                RETURNING n.user_id, n.deleted_at
+            ),
             locked AS (
-                -- No id where the row is held by somebody, or is no victim any more.
+                -- No id where the row is held by somebody, or is no victim any more. On a partitioned table id alone need not be
+                -- unique. IS NOT DISTINCT FROM and IS TRUE, because plain conditions could lead the planner from the primary key
+                -- to some other index, and from there through a whole inbox for each row.
                 SELECT
                     victim.id,
                     excess.user_id,
@@ -129,6 +162,7 @@ BEGIN
                         AND (n.status = 'read' AND n.deleted_at IS NULL) IS TRUE
                     FOR NO KEY UPDATE SKIP LOCKED
                 ) AS victim ON true
+                WHERE NOT v_at_once
             ),
             soft_deleted AS (
                 UPDATE notifications AS n
@@ -142,7 +176,7 @@ BEGIN
             ),
             cleaned AS (
                 SELECT s.user_id, count(*) AS deleted
-                FROM soft_deleted AS s
+                FROM (SELECT * FROM soft_deleted_at_once UNION ALL SELECT * FROM soft_deleted) AS s
                 WHERE s.deleted_at = v_run.started_at
                 GROUP BY s.user_id
             )
@@ -195,7 +229,7 @@ END
 $$;
 
 COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) IS
-'Soft-deletes, for every user with more than max_notifications live notifications, all read ones except the min_keep newest, in one transaction; never waits for a row lock.
+'Soft-deletes, for every user with more than max_notifications live notifications, all read ones except the min_keep newest, in one transaction; skips rows that somebody holds.
 Returns the run''s record: SELECT * FROM cleanup_notifications(). user_ids: only those of the list who are over the limit. run_id: adds to that run instead of opening one.
 Look before with preview_notification_cleanup(), undo with restore_notifications(id).';
 REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) FROM PUBLIC;

@@ -51,14 +51,17 @@ BEGIN
 
     FOR v_batch IN
         SELECT
+            inbox.batch,
             array_agg(inbox.user_id) AS user_ids,
             sum(count(*)) OVER () AS users_found
         FROM (
-            -- Whole users, so a batch is only about batch_size; a user with nothing to delete counts as one.
+            -- Whole users, so a batch is only about batch_size. Those with nothing to delete come last, in batch NULL.
             SELECT
                 p.user_id,
-                div(sum(greatest(p.deletable_notifications, 1)) OVER (ORDER BY p.deletable_notifications DESC, p.user_id)
-                    - greatest(p.deletable_notifications, 1), batch_size) AS batch
+                CASE WHEN p.deletable_notifications > 0 THEN
+                    div(sum(p.deletable_notifications) OVER (ORDER BY p.deletable_notifications DESC, p.user_id)
+                        - p.deletable_notifications, batch_size)
+                END AS batch
             FROM preview_notification_cleanup(max_notifications, min_keep) AS p
         ) AS inbox
         GROUP BY inbox.batch
@@ -67,8 +70,17 @@ BEGIN
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
-        SELECT * INTO v_run FROM cleanup_notifications(max_notifications, min_keep, v_batch.user_ids, v_run.id);
         v_users := v_users + cardinality(v_batch.user_ids);
+        IF v_batch.batch IS NOT NULL THEN
+            SELECT * INTO v_run FROM cleanup_notifications(max_notifications, min_keep, v_batch.user_ids, v_run.id);
+        ELSE
+            -- To be counted, their inboxes need not be read again.
+            UPDATE notification_cleanup_runs AS r
+            SET
+                users_over_limit = r.users_over_limit + cardinality(v_batch.user_ids),
+                users_still_over_limit = r.users_still_over_limit + cardinality(v_batch.user_ids)
+            WHERE r.id = v_run.id;
+        END IF;
         v_elapsed := clock_timestamp() - v_run.started_at;
         RAISE NOTICE 'run %: % of % users done, % notifications deleted, % elapsed',
             v_run.id, v_users, v_batch.users_found, v_run.notifications_deleted, v_elapsed;

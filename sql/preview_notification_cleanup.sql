@@ -31,15 +31,18 @@ BEGIN
             HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications.';
     END IF;
 
-    -- Find, by one index-only pass; then read the inboxes found and no other row.
-    v_user_ids := ARRAY(
-        SELECT n.user_id
-        FROM notifications AS n
-        WHERE n.deleted_at IS NULL
-            AND n.user_id IS NOT NULL
-        GROUP BY n.user_id
-        HAVING count(*) > max_notifications
-    );
+    -- Find, by one index-only pass; then read the inboxes found and no other row. EXECUTE, because PL/pgSQL gives parallel
+    -- workers to no other query that it takes a value from.
+    EXECUTE $find$
+        SELECT ARRAY(
+            SELECT n.user_id::notification_user_id
+            FROM notifications AS n
+            WHERE n.deleted_at IS NULL
+                AND n.user_id IS NOT NULL
+            GROUP BY n.user_id
+            HAVING count(*) > $1
+        )
+    $find$ INTO v_user_ids USING max_notifications;
 
     RETURN QUERY
     SELECT

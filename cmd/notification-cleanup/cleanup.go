@@ -50,10 +50,10 @@ func (a *app) cleanup(ctx context.Context) error {
 		return fmt.Errorf("find users over the limit: %w", err)
 	}
 	var deletable int64
-	var idle []string // users over the limit with nothing to delete
+	idle := 0 // users over the limit with nothing to delete
 	for _, inbox := range inboxes {
 		if deletable += inbox.Deletable; inbox.Deletable == 0 {
-			idle = append(idle, inbox.UserID)
+			idle++
 		}
 	}
 
@@ -145,7 +145,8 @@ func (a *app) cleanBatches(ctx context.Context, runID int64, batches []batch, de
 	return workers.Wait()
 }
 
-// cleanBatch cleans one batch, and counts it once even if the connection is lost while it commits.
+// cleanBatch cleans one batch, and counts it once even if the connection is lost while it commits. At a stricter level than READ
+// COMMITTED the workers would fail at each other's counts, and at the application's writes.
 func (a *app) cleanBatch(ctx context.Context, runID int64, b batch) error {
 	committing := false // in an attempt of which the end is not known
 	return a.retry(ctx, func(ctx context.Context) error {
@@ -154,8 +155,9 @@ func (a *app) cleanBatch(ctx context.Context, runID int64, b batch) error {
 				return err
 			}
 		}
-		return a.transaction(ctx, func(tx pgx.Tx) error {
-			err := a.call(ctx, tx, runID, b.userIDs)
+		return pgx.BeginTxFunc(ctx, a.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, `SELECT cleanup_notifications($1, $2, $3::text[]::notification_user_id[], $4)`,
+				a.cfg.MaxNotifications, a.cfg.MinKeep, b.userIDs, runID)
 			committing = err == nil
 			return err
 		})
@@ -177,45 +179,15 @@ func (a *app) committed(ctx context.Context, runID int64, b batch) (committed bo
 }
 
 // finish counts the users who are over the limit with nothing to delete, and closes the run, both once.
-func (a *app) finish(ctx context.Context, runID int64, idle []string) error {
+func (a *app) finish(ctx context.Context, runID int64, idle int) error {
 	return a.retry(ctx, func(ctx context.Context) error {
-		return a.transaction(ctx, func(tx pgx.Tx) error {
-			var finished bool
-			if err := tx.QueryRow(ctx,
-				`SELECT finished_at IS NOT NULL FROM notification_cleanup_runs WHERE id = $1 FOR UPDATE`,
-				runID).Scan(&finished); finished || err != nil {
-				return err
-			}
-			if len(idle) > 0 { // no list would mean everybody
-				if err := a.call(ctx, tx, runID, idle); err != nil {
-					return err
-				}
-			}
-			_, err := tx.Exec(ctx, `UPDATE notification_cleanup_runs SET finished_at = clock_timestamp() WHERE id = $1`, runID)
-			return err
-		})
+		_, err := a.pool.Exec(ctx,
+			`UPDATE notification_cleanup_runs SET finished_at = clock_timestamp(),
+				users_over_limit = users_over_limit + $2, users_still_over_limit = users_still_over_limit + $2
+			WHERE id = $1 AND finished_at IS NULL`,
+			runID, idle)
+		return err
 	})
-}
-
-// call adds the cleanup of these users to the run.
-func (a *app) call(ctx context.Context, tx pgx.Tx, runID int64, userIDs []string) error {
-	_, err := tx.Exec(ctx, `SELECT cleanup_notifications($1, $2, $3::text[]::notification_user_id[], $4)`,
-		a.cfg.MaxNotifications, a.cfg.MinKeep, userIDs, runID)
-	return err
-}
-
-// transaction commits what f does. At a stricter level than READ COMMITTED the workers would fail at each other's counts, and
-// at the application's writes.
-func (a *app) transaction(ctx context.Context, f func(pgx.Tx) error) error {
-	tx, err := a.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) // does nothing after Commit
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit(ctx)
 }
 
 // retry calls f until it succeeds or fails for good, with growing pauses, for about half a minute.

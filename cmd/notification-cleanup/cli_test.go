@@ -422,8 +422,9 @@ func expectWholeRun(t *testing.T, d *database, status int, stdout, stderr string
 	}
 }
 
-// losingCommit is a proxy to the server that passes each COMMIT on, but drops the connection before the answer to every
-// other one, the first included: when the answer is there, or at once. It returns the URL to use.
+// losingCommit is a proxy to the server that passes on each COMMIT, and the UPDATE that ends a run and commits by itself, but
+// drops the connection before the answer to every other one, the first included: when the answer is there, or at once. It
+// returns the URL to use.
 func losingCommit(t *testing.T, dsn string, atOnce bool) string {
 	t.Helper()
 	server, err := url.Parse(dsn)
@@ -477,7 +478,8 @@ func losingCommit(t *testing.T, dsn string, atOnce bool) string {
 					if bytes.HasPrefix(buffer[:n], []byte("\x00\x00\x00\x10\x04\xd2\x16\x2e")) {
 						return // a CancelRequest, which pgx sends after a lost connection, is lost too
 					}
-					lost := bytes.Contains(buffer[:n], []byte("commit\x00")) && commits.Add(1)%2 == 1
+					commit := bytes.Contains(buffer[:n], []byte("commit\x00")) || bytes.Contains(buffer[:n], []byte("SET finished_at"))
+					lost := commit && commits.Add(1)%2 == 1
 					if lost {
 						answering.Store(false)
 					}

@@ -53,6 +53,35 @@ func TestSkippedOnesAddUpInOneRun(t *testing.T) {
 	d.wantDeletedBy(d.cleanup(batch+", "+usersArgument(bob)), "2-3 12-13", counts{OverLimit: 2, Cleaned: 2, Deleted: 4, Skipped: 2})
 }
 
+func TestTooMuchIsNotTriedInVain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		arguments string
+		total     int
+	}{
+		"whole table": {"", 1001},
+		"large batch": {usersArgument(alice), 50001},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.insert(alice, "read", 1, test.total)
+			d.exec(`
+				CREATE SEQUENCE updates;
+				CREATE FUNCTION count_updates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.updates'); RETURN NEW; END $$;
+				CREATE TRIGGER count_updates BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION count_updates()`)
+			d.openSession().exec("BEGIN; SELECT FROM notifications WHERE " + firstNotification + " FOR UPDATE")
+			deleted := test.total - 100 - 1
+			if run := d.cleanup(test.arguments); run.Deleted != int64(deleted) || run.Skipped != 1 {
+				t.Errorf("counted %+v", run.counts)
+			}
+			if n := one[int](d, "SELECT last_value FROM updates"); n != deleted { // a rollback does not set it back
+				t.Errorf("%d rows were updated, want %d", n, deleted)
+			}
+		})
+	}
+}
+
 func TestIgnoresLocksOnWhatItKeeps(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -142,7 +171,7 @@ var interleavings = []interleaving{
 }
 
 // run calls the cleanup for a change of the first notification of alice, and tells if the other transaction has the last word on it.
-func (i interleaving) run(d *database, change string) (run runRecord, lastWord bool) {
+func (i interleaving) run(d *database, arguments, change string) (run runRecord, lastWord bool) {
 	d.t.Helper()
 	var other *database
 	work := func(session *database) {
@@ -154,10 +183,10 @@ func (i interleaving) run(d *database, change string) (run runRecord, lastWord b
 	}
 	var err error
 	if i.afterSnapshot {
-		run, err = d.whilePaused("", work)
+		run, err = d.whilePaused(arguments, work)
 	} else {
 		work(d.openSession())
-		run, err = d.startCleanup("").wait()
+		run, err = d.startCleanup(arguments).wait()
 	}
 	if err != nil {
 		d.t.Fatal(err)
@@ -176,20 +205,22 @@ func TestAnotherTransactionHasTheLastWord(t *testing.T) {
 	t.Parallel()
 	for _, interleaving := range interleavings {
 		for change := range changes {
-			t.Run(fmt.Sprintf("%s %+v", change, interleaving), func(t *testing.T) {
-				t.Parallel()
-				d := newDatabase(t)
-				d.insert(alice, "read", 1, 1001)
-				run, lastWord := interleaving.run(d, change)
-				want := counts{OverLimit: 1, Cleaned: 1, Deleted: 900}
-				if interleaving.held {
-					want.Skipped = 1
-				}
-				d.wantDeletedBy(run, "2-901", want)
-				if !lastWord {
-					t.Error("the cleanup has overwritten it")
-				}
-			})
+			for _, arguments := range []string{"", usersArgument(alice)} {
+				t.Run(fmt.Sprintf("%s %+v %s", change, interleaving, arguments), func(t *testing.T) {
+					t.Parallel()
+					d := newDatabase(t)
+					d.insert(alice, "read", 1, 1001)
+					run, lastWord := interleaving.run(d, arguments, change)
+					want := counts{OverLimit: 1, Cleaned: 1, Deleted: 900}
+					if interleaving.held {
+						want.Skipped = 1
+					}
+					d.wantDeletedBy(run, "2-901", want)
+					if !lastWord {
+						t.Error("the cleanup has overwritten it")
+					}
+				})
+			}
 		}
 	}
 }
@@ -217,7 +248,7 @@ func TestTheNaiveStatementOverwritesAnotherTransaction(t *testing.T) {
 			d := newDatabase(t)
 			d.insert(alice, "read", 1, 1001)
 			d.exec(naive)
-			if _, lastWord := (interleaving{afterSnapshot: true, ending: "COMMIT"}).run(d, change); lastWord {
+			if _, lastWord := (interleaving{afterSnapshot: true, ending: "COMMIT"}).run(d, "", change); lastWord {
 				t.Error("it has not")
 			}
 		})
@@ -282,6 +313,35 @@ func TestSkipsWhatAnOpenRunHasDeleted(t *testing.T) {
 	other.exec("COMMIT")
 	d.wantDeletedBy(first, "1-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
 	d.wantDeletedBy(second, "2001-2901", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901, Skipped: 901})
+}
+
+// A run that gives way lets go of rows which another run has skipped meanwhile: it has to take them itself, although that
+// other run has brought the user below the limit.
+func TestTakesWhatAnotherRunSkippedBecauseOfIt(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec(`
+		CREATE FUNCTION public.give_way() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
+		BEGIN
+			IF NOT pg_try_advisory_xact_lock_shared(1) THEN
+				PERFORM pg_advisory_xact_lock_shared(1);
+				RAISE lock_not_available;
+			END IF;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER give_way BEFORE UPDATE ON notifications FOR EACH ROW
+		WHEN (OLD.id = lpad('450', 32, '0')::uuid) EXECUTE FUNCTION public.give_way()`)
+	var other runRecord
+	run, err := d.whileWaiting(usersArgument(alice), func(session *database) {
+		other = session.cleanup("")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.Deleted == 0 || other.Skipped == 0 || run.Deleted != other.Skipped {
+		t.Errorf("the other run counted %+v, this one %+v", other.counts, run.counts)
+	}
 }
 
 func TestCountsNothingThatAnotherRunDeleted(t *testing.T) {
@@ -381,14 +441,23 @@ func TestCountsOnlyWhatATriggerLetThrough(t *testing.T) {
 // A wrong guess of the planner must not make it look through a whole inbox, or all inboxes, for each notification.
 func TestIsQuickWithoutPlannerStatistics(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
-	d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
-	for user := 1; user <= 20; user++ {
-		d.insert(user, "read", 2000*user, 2000*user+1000)
+	var users []int
+	for user := 1; user <= 21; user++ {
+		users = append(users, user)
 	}
-	d.insert(21, "read", 100001, 110000)
-	// Takes half a second; longer than the statement_timeout if its cost is quadratic.
-	if run := d.cleanup(""); run.Deleted != 20*901+9900 {
-		t.Errorf("deleted %d", run.Deleted)
+	for _, arguments := range []string{"", usersArgument(users...)} {
+		t.Run(arguments, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
+			for _, user := range users[:20] {
+				d.insert(user, "read", 2000*user, 2000*user+1000)
+			}
+			d.insert(21, "read", 100001, 110000)
+			// Takes half a second; longer than the statement_timeout if its cost is quadratic.
+			if run := d.cleanup(arguments); run.Deleted != 20*901+9900 {
+				t.Errorf("deleted %d", run.Deleted)
+			}
+		})
 	}
 }

@@ -107,7 +107,7 @@ func TestTheApplicationNeitherDeadlocksWithTheCleanupNorHoldsItUp(t *testing.T) 
 			}
 		})
 	}
-	cleanups.Go(func() error { return d.openSession().neverWaits(working) })
+	cleanups.Go(func() error { return d.openSession().neverWaitsLong(working) })
 
 	if err := applications.Wait(); err != nil {
 		t.Errorf("the application failed: %v", err)
@@ -124,9 +124,9 @@ func TestTheApplicationNeitherDeadlocksWithTheCleanupNorHoldsItUp(t *testing.T) 
 	}
 }
 
-// neverWaits watches the cleanup's row locks until the application stops working. It gives way to the application after 100 ms;
+// neverWaitsLong watches the cleanup's row locks until the application stops working. It gives way to the application after 100 ms;
 // and to make a table longer, every writer waits for the others for a moment.
-func (d *database) neverWaits(working <-chan struct{}) error {
+func (d *database) neverWaitsLong(working <-chan struct{}) error {
 	const waiting = `SELECT cleanup.query FROM pg_locks AS l
 		JOIN pg_stat_activity AS cleanup ON cleanup.pid = l.pid
 		JOIN LATERAL unnest(pg_blocking_pids(l.pid)) AS blocking (pid) ON true

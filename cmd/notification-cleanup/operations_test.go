@@ -218,14 +218,17 @@ func TestTheProcedurePacksWholeUsersIntoBatchesOfAboutBatchSize(t *testing.T) {
 	}
 }
 
-func TestTheProcedureCountsAUserWithNothingToDeleteAsOne(t *testing.T) {
+func TestTheProcedureCountsUsersWithNothingToDeleteAllAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	for user := 1; user <= 3; user++ {
 		d.insert(user, "unread", 10*user, 10*user+4)
 	}
-	if out := callInPsql(t, d, "4, 1, batch_size => 2"); strings.Count(out, "NOTICE") != 2 {
-		t.Errorf("want 2 batches: %s", out)
+	d.insert(4, "read", 40, 44)
+	out := callInPsql(t, d, "4, 1, batch_size => 1")
+	const record = `SELECT row(users_over_limit, users_cleaned, users_still_over_limit)::text FROM notification_cleanup_runs`
+	if got := one[string](d, record); got != "(4,1,3)" || !strings.Contains(out, "1 of 4 users") || strings.Count(out, "NOTICE") != 2 {
+		t.Errorf("the record is %s, want (4,1,3) in 2 steps: %s", got, out)
 	}
 }
 
