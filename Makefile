@@ -1,8 +1,9 @@
 # `make demo` shows the job, `make test` tests it; both install what a bare Debian machine lacks.
 
 N ?= 200000
-bench: N = 2000000
+bench: N = 1000000
 bench: ROUNDS = 0
+bench-growth: N = 10000000
 GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
@@ -50,8 +51,12 @@ demo-steps:
 	$(call step,notification-cleanup stats)
 
 .PHONY: bench
-bench: build postgresql ## compare the cleanup on N=2000000 notifications with the physical limit and with what people run today
+bench: build postgresql ## compare the cleanup on N=1000000 notifications with the physical limit and with what people run today
 	@DATABASE_URL= with-postgres -durable go run ./sql/bench -n $(N) -rounds $(ROUNDS)
+
+.PHONY: bench-growth
+bench-growth: build postgresql ## how the cost of a notification grows, on tables of N=10000000 / 10 to 5 N
+	@DATABASE_URL= with-postgres -durable go run ./sql/bench -growth -n $(N)
 
 .PHONY: psql
 psql: build postgresql ## a psql shell on a throw-away database with N=200000 made-up notifications
@@ -84,7 +89,7 @@ mutate: build pg-cron .build/goose ## break the core statements one by one, a te
 
 .PHONY: lint
 lint: build plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check
-	@test -z "$$(gofmt -l cmd migrations)" || { gofmt -d cmd migrations; exit 1; }
+	@test -z "$$(gofmt -l cmd migrations sql)" || { gofmt -d cmd migrations sql; exit 1; }
 	@go mod tidy -diff
 	@go vet ./...
 	@go run $(STATICCHECK) ./...
@@ -92,7 +97,7 @@ lint: build plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_ch
 
 .PHONY: fmt
 fmt: ## format the Go code
-	@gofmt -w cmd migrations
+	@gofmt -w cmd migrations sql
 
 .PHONY: snapshot
 snapshot: ## freeze changed routines of sql/ into a new migration, named by NAME=...

@@ -1,10 +1,12 @@
 // Bench measures the cleanup beside the physical limit and beside what people run today, all on copies of one table.
 //
-//	DATABASE_URL=postgres://... go run ./sql/bench -n 2000000 -rounds 3 -out .build/bench
+//	DATABASE_URL=postgres://... go run ./sql/bench -n 1000000 -rounds 3 -out .build/bench
+//	DATABASE_URL=postgres://... go run ./sql/bench -growth -n 10000000 -out .build/bench
 //
-// It prints what it measures, and writes results.json, tables.md and chart.svg into the folder -out. The server should be
-// set up like one in production: with-postgres -durable. It takes PostgreSQL 15 or later, to copy databases quickly; the
-// databases that it makes stay until the next run.
+// It prints what it measures, and writes results.json, tables.md and chart.svg into the folder -out; -growth, which measures
+// tables of many sizes and shapes instead, adds to those that are there. The server should be set up like one in production and
+// run on this machine: with-postgres -durable. It takes PostgreSQL 15 or later, to copy databases quickly; the databases that
+// it makes stay until the next run.
 package main
 
 import (
@@ -12,9 +14,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -23,21 +27,31 @@ import (
 
 // sample is what one contender did in one round.
 type sample struct {
+	Kind          string       `json:"kind"`
 	Contender     string       `json:"contender"`
 	Round         int          `json:"round"`
 	Notifications int64        `json:"notifications"`  // soft-deleted
 	Seconds       float64      `json:"seconds"`        // until all were
 	WALBytes      int64        `json:"wal_bytes"`      // written meanwhile
-	TempBytes     int64        `json:"temp_bytes"`     // in temporary files
+	TempBytes     int64        `json:"temp_bytes"`     // in temporary files, at the most
 	ResidentBytes int64        `json:"resident_bytes"` // of the program, at the most
 	Application   *application `json:"application"`    // at work beside it; nil: nobody was
-	Extra         string       `json:"-"`
 }
+
+// Kinds of samples.
+const (
+	drain  = "drain"
+	beside = "beside an application"
+	find   = "find"
+	idle   = "nothing to delete"
+	insert = "insert"
+)
 
 // bench is the server and what is to be done on it.
 type bench struct {
 	server *url.URL
 	admin  *pgx.Conn
+	data   string // folder of the server
 	n      int
 	rounds int
 	rate   int
@@ -46,23 +60,24 @@ type bench struct {
 
 func main() {
 	b := bench{}
-	flag.IntVar(&b.n, "n", 2000000, "notifications in the table")
+	flag.IntVar(&b.n, "n", 1000000, "notifications in the table")
 	flag.IntVar(&b.rounds, "rounds", 0, "how often everything is measured, the tables show medians; 0: three times, or once below a million notifications")
 	flag.IntVar(&b.rate, "rate", 200, "operations of the application a second")
 	flag.StringVar(&b.out, "out", ".build/bench", "folder of the results")
+	growth := flag.Bool("growth", false, "measure how the cost of a row grows, with tables of n / 10 to 5 n notifications")
 	flag.Parse()
 	if b.rounds == 0 {
 		if b.rounds = 3; b.n < 1000000 {
 			b.rounds = 1
 		}
 	}
-	if err := b.run(context.Background()); err != nil {
+	if err := b.run(context.Background(), *growth); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func (b *bench) run(ctx context.Context) (err error) {
+func (b *bench) run(ctx context.Context, growth bool) (err error) {
 	if b.server, err = url.Parse(os.Getenv("DATABASE_URL")); err != nil || b.server.Scheme == "" {
 		return fmt.Errorf("DATABASE_URL is not the URL of a server: run make bench")
 	}
@@ -70,14 +85,28 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer b.admin.Close(ctx)
+	if err := b.admin.QueryRow(ctx, "SHOW data_directory").Scan(&b.data); err != nil {
+		return err
+	}
+	r := b.earlier()
+	if growth {
+		if r.Growth, err = b.grow(ctx); err != nil {
+			return err
+		}
+		return b.write(r)
+	}
 	if err := b.load(ctx); err != nil {
 		return err
 	}
-	var samples []sample
+	r.N, r.Samples = b.n, nil
 	for round := 1; round <= b.rounds; round++ {
-		for _, c := range contenders {
+		all := contenders
+		if b.n >= 1000000 { // they take a while, and on a small table they differ too little
+			all = slices.Concat(contenders, variants)
+		}
+		for _, c := range all {
 			for _, rate := range []int{0, b.rate} {
-				if rate == 0 && c.name == alone {
+				if rate == 0 && c.find == nil {
 					continue
 				}
 				s, err := b.measure(ctx, c, rate)
@@ -85,7 +114,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 					return fmt.Errorf("%s: %w", c.name, err)
 				}
 				s.Round = round
-				samples = append(samples, s)
+				r.Samples = append(r.Samples, s)
 				fmt.Printf("round %d: %-18s %7.2f s\n", round, c.name, s.Seconds)
 			}
 		}
@@ -93,9 +122,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		samples = append(samples, looked...)
+		r.Samples = append(r.Samples, looked...)
 	}
-	return b.write(samples)
+	return b.write(r)
 }
 
 // The table, and the copy of it that a contender gets.
@@ -111,6 +140,9 @@ func (b *bench) copy(ctx context.Context, statements ...string) error {
 	return b.in(ctx, copied, statements...)
 }
 
+// inboxIndex is what an inbox page needs; every contender has to maintain it.
+const inboxIndex = "CREATE INDEX notifications_inbox_idx ON notifications (user_id, created_at DESC)"
+
 // load makes the table of which every contender gets a copy.
 func (b *bench) load(ctx context.Context) error {
 	start := time.Now()
@@ -125,8 +157,7 @@ func (b *bench) load(ctx context.Context) error {
 	if err := load.Run(); err != nil {
 		return err
 	}
-	// What an inbox page needs; every contender has to maintain it.
-	if err := b.in(ctx, base, "CREATE INDEX notifications_inbox_idx ON notifications (user_id, created_at DESC)", "VACUUM (FREEZE, ANALYZE) notifications"); err != nil {
+	if err := b.in(ctx, base, inboxIndex, "VACUUM (FREEZE, ANALYZE) notifications", doomed); err != nil {
 		return err
 	}
 	fmt.Printf("loaded %d notifications in %.1f s\n", b.n, time.Since(start).Seconds())
@@ -138,37 +169,77 @@ func (b *bench) measure(ctx context.Context, c contender, rate int) (s sample, e
 	if err := b.copy(ctx, append(slices.Clone(c.setup), "VACUUM notifications", "CHECKPOINT")...); err != nil {
 		return s, err
 	}
-	s.Contender = c.name
+	s.Kind, s.Contender = drain, c.name
 	stop := func() *application { return nil }
 	if rate > 0 {
-		if stop, err = startApplication(ctx, b.url(copied), rate, b.n/100); err != nil {
+		s.Kind = beside
+		if stop, err = startApplication(ctx, b.url(copied), rate, b.n); err != nil {
 			return s, err
 		}
 	}
-	var before, after int64
-	if err := b.admin.QueryRow(ctx, wal).Scan(&before); err != nil {
+	if err := b.timed(ctx, &s, c.drain, copied); err != nil {
 		return s, err
 	}
-	start := time.Now()
-	s.ResidentBytes, err = c.drain(ctx, b, copied)
-	s.Seconds = time.Since(start).Seconds()
-	if err != nil {
-		return s, err
-	}
-	if err := b.admin.QueryRow(ctx, wal).Scan(&after); err != nil {
-		return s, err
-	}
-	s.WALBytes, s.Application = after-before, stop()
-	conn, err := pgx.Connect(ctx, b.url(copied))
-	if err != nil {
-		return s, err
-	}
-	defer conn.Close(ctx)
-	return s, conn.QueryRow(ctx, `SELECT count(deleted_at), (SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()) FROM notifications`).
-		Scan(&s.Notifications, &s.TempBytes)
+	s.Application = stop()
+	s.Notifications, err = b.deleted(ctx, copied)
+	return s, err
 }
 
-const wal = `SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint`
+// deleted is how many notifications are soft-deleted.
+func (b *bench) deleted(ctx context.Context, database string) (count int64, err error) {
+	conn, err := pgx.Connect(ctx, b.url(database))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx)
+	err = conn.QueryRow(ctx, "SELECT count(deleted_at) FROM notifications").Scan(&count)
+	return count, err
+}
+
+// timed does something, and notes what it cost.
+func (b *bench) timed(ctx context.Context, s *sample, do action, database string) error {
+	const wal = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
+	var before, after int64
+	if err := b.admin.QueryRow(ctx, wal).Scan(&before); err != nil {
+		return err
+	}
+	done, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			s.TempBytes = max(s.TempBytes, size(filepath.Join(b.data, "base", "pgsql_tmp")))
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	start := time.Now()
+	resident, err := do(ctx, b, database)
+	s.Seconds, s.ResidentBytes = time.Since(start).Seconds(), resident
+	close(done)
+	<-watched
+	if err != nil {
+		return err
+	}
+	err = b.admin.QueryRow(ctx, wal).Scan(&after)
+	s.WALBytes = after - before
+	return err
+}
+
+// size is the size of the files in a folder, which change all the time.
+func size(folder string) (bytes int64) {
+	_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, _ error) error {
+		if entry != nil && !entry.IsDir() {
+			if info, err := entry.Info(); err == nil {
+				bytes += info.Size()
+			}
+		}
+		return nil
+	})
+	return bytes
+}
 
 func (b *bench) url(database string) string {
 	u := *b.server
@@ -230,37 +301,120 @@ func (b *bench) program(ctx context.Context, database string, args ...string) (r
 	}
 }
 
-// looks only read, or find nothing to do.
+// looks only read, or find nothing to delete.
 var looks = []struct {
 	name string
-	run  func(ctx context.Context, b *bench, database string) (int64, error)
+	do   action
 }{
-	{bareFind, sql("SELECT user_id FROM notifications WHERE deleted_at IS NULL GROUP BY user_id HAVING count(*) > 1000")},
+	{limit, sql(overTheLimit)},
 	{"stats", sql("SELECT notification_stats()")},
 	{"preview", sql("SELECT preview_notification_cleanup()")},
-	{"function, nothing to do", sql("SELECT cleanup_notifications()")},
-	{"procedure, nothing to do", sql("CALL cleanup_notifications_in_batches()")},
-	{"program, nothing to do", program("run")},
+	{"function", sql("SELECT cleanup_notifications()")},
+	{"procedure", sql("CALL cleanup_notifications_in_batches()")},
+	{oneWorker, program("run")},
 }
 
-// look measures what only reads, on a copy that was cleaned up and vacuumed.
+// beforeVacuum is the bare find right after a cleanup, which can be measured only once.
+const beforeVacuum = "limit, once, before VACUUM"
+
+// inserts are single rows, each in a transaction of its own or all in one.
+var inserts = []struct {
+	name string
+	do   action
+}{
+	{"each committed", insertRows(500, false)},
+	{"in one transaction", insertRows(50, true)},
+}
+
+const withoutLiveIndex = ", without the live index"
+
+// look measures how long everybody takes to find whom to clean up, what has nothing to delete, on a copy that was cleaned up and
+// vacuumed, and what the live index costs the application.
 func (b *bench) look(ctx context.Context, round int) (samples []sample, err error) {
-	if err := b.copy(ctx, "SELECT cleanup_notifications()", "VACUUM (ANALYZE) notifications"); err != nil {
+	best := func(kind, name string, do action) error {
+		fastest := sample{Kind: kind, Contender: name, Round: round}
+		for range 4 { // the first warms up
+			s := sample{}
+			if err := b.timed(ctx, &s, do, copied); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if fastest.Seconds == 0 || s.Seconds < fastest.Seconds {
+				fastest.Seconds = s.Seconds
+			}
+		}
+		samples = append(samples, fastest)
+		fmt.Printf("round %d: %s, %s %.3f s\n", round, kind, name, fastest.Seconds)
+		return nil
+	}
+	whose := ""
+	for _, c := range contenders[1:] {
+		if c.whose != whose {
+			whose = c.whose
+			if err := b.copy(ctx, append(slices.Clone(c.setup), "VACUUM (ANALYZE) notifications")...); err != nil {
+				return nil, err
+			}
+		}
+		if err := best(find, c.name, c.find); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.copy(ctx, "VACUUM notifications", "ALTER TABLE notifications SET (autovacuum_enabled = off)", "SELECT cleanup_notifications()"); err != nil {
+		return nil, err
+	}
+	s := sample{Kind: idle, Contender: beforeVacuum, Round: round}
+	if err := b.timed(ctx, &s, sql(overTheLimit), copied); err != nil {
+		return nil, err
+	}
+	samples = append(samples, s)
+	if err := b.in(ctx, copied, "VACUUM (ANALYZE) notifications"); err != nil {
 		return nil, err
 	}
 	for _, l := range looks {
-		best := sample{Contender: l.name, Round: round}
-		for range 3 { // the first warms up
-			start := time.Now()
-			if best.ResidentBytes, err = l.run(ctx, b, copied); err != nil {
-				return nil, fmt.Errorf("%s: %w", l.name, err)
-			}
-			if seconds := time.Since(start).Seconds(); best.Seconds == 0 || seconds < best.Seconds {
-				best.Seconds = seconds
+		if err := best(idle, l.name, l.do); err != nil {
+			return nil, err
+		}
+	}
+	for _, suffix := range []string{"", withoutLiveIndex} {
+		if err := b.copy(ctx); err != nil {
+			return nil, err
+		}
+		if suffix != "" {
+			if err := b.in(ctx, copied, "DROP INDEX notifications_live_idx"); err != nil {
+				return nil, err
 			}
 		}
-		samples = append(samples, best)
-		fmt.Printf("round %d: %-24s %7.3f s\n", round, l.name, best.Seconds)
+		for _, i := range inserts {
+			if err := best(insert, i.name+suffix, i.do); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return samples, nil
+}
+
+// insertRows inserts one notification for every so many of the table, one by one.
+func insertRows(every int, inOneTransaction bool) action {
+	const statement = `INSERT INTO notifications (user_id, type, title, message, status, created_at)
+		VALUES (md5('user ' || $1::int)::uuid, 'comment', 'New comment', 'Comment on your post', 'unread', now())`
+	return func(ctx context.Context, b *bench, database string) (_ int64, err error) {
+		conn, err := pgx.Connect(ctx, b.url(database))
+		if err != nil {
+			return 0, err
+		}
+		defer conn.Close(ctx)
+		if inOneTransaction {
+			if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
+				return 0, err
+			}
+		}
+		for i := range b.n / every {
+			if _, err := conn.Exec(ctx, statement, i%(b.n/100)); err != nil {
+				return 0, err
+			}
+		}
+		if inOneTransaction {
+			_, err = conn.Exec(ctx, "COMMIT")
+		}
+		return 0, err
+	}
 }
