@@ -82,6 +82,21 @@ func TestTooMuchIsNotTriedInVain(t *testing.T) {
 	}
 }
 
+func TestABatchIsTriedAtOnceOnlyOnce(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.exec(`
+		CREATE SEQUENCE attempts;
+		CREATE FUNCTION count_attempts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.attempts'); RETURN NULL; END $$;
+		CREATE TRIGGER count_attempts BEFORE UPDATE ON notifications FOR EACH STATEMENT EXECUTE FUNCTION count_attempts()`)
+	d.openSession().exec("BEGIN; SELECT FROM notifications WHERE " + firstNotification + " FOR UPDATE")
+	d.wantCleanup(usersArgument(alice), "2-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 900, Skipped: 1})
+	if n := one[int](d, "SELECT last_value FROM attempts"); n != 2 {
+		t.Errorf("%d attempts, want one at once and one row by row", n)
+	}
+}
+
 func TestIgnoresLocksOnWhatItKeeps(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
