@@ -53,6 +53,16 @@ func TestSkippedOnesAddUpInOneRun(t *testing.T) {
 	d.wantDeletedBy(d.cleanup(batch+", "+usersArgument(bob)), "2-3 12-13", counts{OverLimit: 2, Cleaned: 2, Deleted: 4, Skipped: 2})
 }
 
+// countUpdates counts what is updated, also in vain: a rollback does not set a sequence back. What follows is ROW or STATEMENT
+// and the function.
+const (
+	countUpdates = `
+		CREATE SEQUENCE updates;
+		CREATE FUNCTION count_updates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.updates'); RETURN NEW; END $$;
+		CREATE TRIGGER count_updates BEFORE UPDATE ON notifications FOR EACH `
+	updates = "SELECT last_value FROM updates"
+)
+
 func TestTooMuchIsNotTriedInVain(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -66,16 +76,13 @@ func TestTooMuchIsNotTriedInVain(t *testing.T) {
 			t.Parallel()
 			d := newDatabase(t)
 			d.insert(alice, "read", 1, test.total)
-			d.exec(`
-				CREATE SEQUENCE updates;
-				CREATE FUNCTION count_updates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.updates'); RETURN NEW; END $$;
-				CREATE TRIGGER count_updates BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION count_updates()`)
+			d.exec(countUpdates + "ROW EXECUTE FUNCTION count_updates()")
 			d.openSession().exec("BEGIN; SELECT FROM notifications WHERE " + firstNotification + " FOR UPDATE")
 			deleted := test.total - 100 - 1
 			if run := d.cleanup(test.arguments); run.Deleted != int64(deleted) || run.Skipped != 1 {
 				t.Errorf("counted %+v", run.counts)
 			}
-			if n := one[int](d, "SELECT last_value FROM updates"); n != deleted { // a rollback does not set it back
+			if n := one[int](d, updates); n != deleted {
 				t.Errorf("%d rows were updated, want %d", n, deleted)
 			}
 		})
@@ -86,13 +93,10 @@ func TestABatchIsTriedAtOnceOnlyOnce(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.insert(alice, "read", 1, 1001)
-	d.exec(`
-		CREATE SEQUENCE attempts;
-		CREATE FUNCTION count_attempts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.attempts'); RETURN NULL; END $$;
-		CREATE TRIGGER count_attempts BEFORE UPDATE ON notifications FOR EACH STATEMENT EXECUTE FUNCTION count_attempts()`)
+	d.exec(countUpdates + "STATEMENT EXECUTE FUNCTION count_updates()")
 	d.openSession().exec("BEGIN; SELECT FROM notifications WHERE " + firstNotification + " FOR UPDATE")
 	d.wantCleanup(usersArgument(alice), "2-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 900, Skipped: 1})
-	if n := one[int](d, "SELECT last_value FROM attempts"); n != 2 {
+	if n := one[int](d, updates); n != 2 {
 		t.Errorf("%d attempts, want one at once and one row by row", n)
 	}
 }

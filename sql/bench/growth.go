@@ -87,10 +87,7 @@ func (b *bench) grow(ctx context.Context) (all []growth, err error) {
 // loadShape makes such a table. The rows of a user lie all over it, as they do in an application.
 func (b *bench) loadShape(ctx context.Context, s shape) error {
 	start := time.Now()
-	if err := b.exec(ctx, "DROP DATABASE IF EXISTS "+base+" WITH (FORCE)", "CREATE DATABASE "+base); err != nil {
-		return err
-	}
-	if _, err := b.program(ctx, base, "migrate", "up"); err != nil {
+	if err := b.create(ctx); err != nil {
 		return err
 	}
 	if err := b.in(ctx, base,

@@ -32,8 +32,9 @@ func (b *bench) write(r report) error {
 	if err != nil {
 		return err
 	}
-	fmt.Print("\n", r.tables())
-	files := map[string]string{"results.json": string(raw) + "\n", "tables.md": r.tables()}
+	tables := r.tables()
+	fmt.Print("\n", tables)
+	files := map[string]string{"results.json": string(raw) + "\n", "tables.md": tables}
 	if r.Samples != nil {
 		files["chart.svg"] = r.chart()
 	}
