@@ -195,6 +195,8 @@ BEGIN
                 IF v_attempt = 5 THEN
                     RAISE;
                 END IF;
+                -- Whoever was in the way gets on only while nothing is locked here.
+                PERFORM pg_sleep(0.1 * (v_attempt - 1));
         END;
     END LOOP;
     PERFORM set_config('lock_timeout', v_lock_timeout, true);
