@@ -66,11 +66,8 @@ var kills = map[string]func(s *ownServer, d *database, call *crowdCall){
 		const busy = "SELECT pid FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid() ORDER BY state = 'active' DESC, random() LIMIT 1"
 		for _, pid := range all[int](d, busy) {
 			s.signal(syscall.SIGKILL, pid)
-			// Until the server has stopped all its other backends, unless this one had just ended.
-			for listed := true; listed; {
-				if s.admin.QueryRow(context.Background(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid).Scan(&listed) != nil {
-					break
-				}
+			for syscall.Kill(pid, 0) == nil { // until the server knows; it takes no connection then before it has recovered
+				time.Sleep(time.Millisecond)
 			}
 		}
 	},
