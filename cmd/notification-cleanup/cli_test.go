@@ -293,6 +293,9 @@ func blockUser2(d *database) (release func()) {
 
 const blocked = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid())`
 
+// alone is true when no other session is at work, or on its way out: a backend answers before it lets go of its locks.
+const alone = `SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND state <> 'idle'`
+
 func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 	t.Parallel()
 	for name, stop := range map[string]func(*exec.Cmd){

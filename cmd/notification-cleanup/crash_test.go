@@ -105,7 +105,7 @@ func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
 				s.start() // which the program waits for, too
 				<-call.ended
 				d = d.openSession()
-				eventually(t, d, "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'app' AND backend_type = 'client backend' AND state <> 'idle'")
+				eventually(t, d, alone)
 				after := fmt.Sprintf("killing %s %s into a %s of %s", victim, delay, way, duration)
 				d.wantCrowdUntouchedOrDone(after)
 				d.cleanup("40, 10")

@@ -72,6 +72,7 @@ func TestAStoppedRunKeepsItsBatchesAndTheNextOneGoesOn(t *testing.T) {
 				}
 				err := <-ended
 				release()
+				eventually(t, d, alone)
 				d.wantBatchesKept(err, stop.says)
 			})
 		}

@@ -198,7 +198,7 @@ func TestLongAFullDiskLosesNothing(t *testing.T) {
 	d := s.migrated("TABLESPACE small")
 	for way := range ways {
 		d.exec(crowd)
-		d.exec("CREATE TABLE filler (filling text); ALTER TABLE filler ALTER filling SET STORAGE PLAIN")
+		d.exec("CREATE TABLE filler (filling text) WITH (autovacuum_enabled = off); ALTER TABLE filler ALTER filling SET STORAGE PLAIN")
 		for _, rows := range []int{1000, 100, 10, 1} {
 			var err error
 			for err == nil {

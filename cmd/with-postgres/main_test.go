@@ -74,7 +74,8 @@ func output(t *testing.T, cmd *exec.Cmd) (stdout, stderr string, status int) {
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// fakeServer returns a folder whose initdb and postgres are the scripts, in a place that the user postgres can reach.
+// fakeServer returns a folder whose initdb and postgres are the scripts, in a place that the user postgres can reach. It is made
+// before t.Parallel: a process that forks while a script is being written keeps it from being executed (ETXTBSY).
 func fakeServer(t *testing.T, initdb, postgres string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fake-server-")
@@ -301,12 +302,13 @@ func TestNamesTheWaysOutWithoutAServer(t *testing.T) {
 }
 
 func TestTellsWhyTheServerDidNotStart(t *testing.T) {
-	t.Parallel()
-	for name, bin := range map[string]string{
+	servers := map[string]string{
 		"initdb":   fakeServer(t, "echo 'initdb: error: no room'; echo 'initdb: removing'; exit 1", "exit 1"),
 		"postgres": fakeServer(t, "exit 0", "echo 'FATAL:  no room'; echo 'LOG:  database system is shut down'; exit 1"),
 		"any":      fakeServer(t, "echo 'first'; echo 'there is no room'; exit 1", "exit 1"),
-	} {
+	}
+	t.Parallel()
+	for name, bin := range servers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, stderr, status := output(t, withPostgres(t, []string{"PG_BIN=" + bin}, "true"))
@@ -319,8 +321,8 @@ func TestTellsWhyTheServerDidNotStart(t *testing.T) {
 }
 
 func TestStopsWhenInterruptedWhileTheServerStarts(t *testing.T) {
-	t.Parallel()
 	bin := fakeServer(t, `echo "$2" >"${0%/*}/datadir.new"; mv "${0%/*}/datadir.new" "${0%/*}/datadir"; sleep 0.3`, "exec sleep 1000")
+	t.Parallel()
 	if err := os.Chmod(bin, 0o777); err != nil { // initdb reports from there, as the user postgres
 		t.Fatal(err)
 	}
