@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,20 +18,35 @@ func TestTenRunsAtOnceTogetherDeleteWhatOneWould(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.exec(crowd)
-	var calls []*crowdCall
+	var runs errgroup.Group
 	for i := range 10 {
-		calls = append(calls, startCrowd(t, d, slices.Sorted(maps.Keys(ways))[i%3]))
+		runs.Go(func() error { return runCrowd(t, d, slices.Sorted(maps.Keys(ways))[i%3]) })
 	}
-	for _, call := range calls {
-		if <-call.ended; call.err != nil {
-			t.Errorf("a run failed: %v", call.err)
-		}
+	if err := runs.Wait(); err != nil {
+		t.Error(err)
 	}
 	d.wantCrowdServed("ten runs at once")
 }
 
+// runCrowd runs for the crowd, and again where PostgreSQL took its own lock_timeout for a user's cancel: if it fires at the moment
+// that a session gets one lock and goes on to wait for another, as for a row that several sessions wait for, ProcSleep forgets why.
+func runCrowd(t *testing.T, d *database, way string) error {
+	for {
+		call := startCrowd(t, d, way)
+		<-call.ended
+		switch {
+		case call.err == nil:
+			return nil
+		case !strings.Contains(call.err.Error(), "canceling statement due to user request"):
+			return fmt.Errorf("the %s failed: %w", way, call.err)
+		}
+		t.Log("a lock_timeout was taken for a cancel")
+	}
+}
+
 // workload is what an application does all day. As many do, it locks the users before it touches several notifications of theirs,
-// so it has no deadlocks of its own, in whatever order it takes the rows.
+// so it has no deadlocks of its own, in whatever order it takes the rows. It deletes at a time of its own: now() may happen to be, to
+// the microsecond, the time of a run.
 const workload = `
 	CREATE TABLE users AS SELECT md5(u::text)::uuid AS id FROM generate_series(1, 6) AS u;
 
@@ -63,7 +79,7 @@ var operations = []string{
 	"toggle_one(md5($1::text)::uuid)",
 	"each_of(ARRAY[md5($1::text)]::uuid[], $$UPDATE notifications SET status = 'read'$$)",
 	"each_of(ARRAY[md5($1::text)]::uuid[], $$UPDATE notifications SET status = 'unread'$$)",
-	"each_of(ARRAY[md5($1::text), md5($2::text)]::uuid[], 'UPDATE notifications SET deleted_at = now()')",
+	"each_of(ARRAY[md5($1::text), md5($2::text)]::uuid[], $$UPDATE notifications SET deleted_at = '2025-06-01Z'$$)",
 	"each_of(ARRAY[md5($2::text), md5($1::text)]::uuid[], 'DELETE FROM notifications')",
 }
 
@@ -100,9 +116,8 @@ func TestTheApplicationNeitherDeadlocksWithTheCleanupNorHoldsItUp(t *testing.T) 
 					return nil
 				default:
 				}
-				call := startCrowd(t, d, way)
-				if <-call.ended; call.err != nil {
-					return fmt.Errorf("the %s failed: %w", way, call.err)
+				if err := runCrowd(t, d, way); err != nil {
+					return err
 				}
 			}
 		})
