@@ -142,20 +142,21 @@ BEGIN
             ),
             soft_deleted_at_once AS (
                 -- IS TRUE, because by an index that has created_at the planner would expect to read less than by the live index,
-                -- and read all that was ever deleted of an inbox.
+                -- and read all that was ever deleted of an inbox; and without statistics it would expect one read row in the
+                -- table, and look for it in all inboxes.
                 UPDATE notifications AS n
                 SET deleted_at = v_run.started_at
                 FROM newest_excess
                 WHERE n.user_id = newest_excess.user_id
-                    AND n.status = 'read'
                     AND n.deleted_at IS NULL
-                    AND ((n.created_at, n.id) <= (newest_excess.created_at, newest_excess.id)) IS TRUE
+                    AND (n.status = 'read' AND (n.created_at, n.id) <= (newest_excess.created_at, newest_excess.id)) IS TRUE
                 RETURNING n.user_id, n.deleted_at
             ),
             locked AS (
                 -- No id where the row is held by somebody, or is no victim any more. On a partitioned table id alone need not be
-                -- unique. IS NOT DISTINCT FROM and IS TRUE, because plain conditions could lead the planner from the primary key
-                -- to some other index, and from there through a whole inbox for each row.
+                -- unique. IS NOT DISTINCT FROM, because plain conditions could lead the planner from the primary key to some other
+                -- index, and from there through a whole inbox for each row; and coalesce(), because without statistics it would
+                -- expect one such row in the table, and join the two of them row by row.
                 SELECT
                     victim.id,
                     excess.user_id,
@@ -167,7 +168,7 @@ BEGIN
                     WHERE n.id = excess.id
                         AND n.user_id IS NOT DISTINCT FROM excess.user_id
                         AND n.created_at IS NOT DISTINCT FROM excess.created_at
-                        AND (n.status = 'read' AND n.deleted_at IS NULL) IS TRUE
+                        AND coalesce(n.status = 'read' AND n.deleted_at IS NULL, false)
                     FOR NO KEY UPDATE SKIP LOCKED
                 ) AS victim ON true
                 WHERE NOT v_at_once
@@ -179,7 +180,7 @@ BEGIN
                 WHERE n.id = locked.id
                     AND n.user_id IS NOT DISTINCT FROM locked.user_id
                     AND n.created_at IS NOT DISTINCT FROM locked.created_at
-                    AND (n.status = 'read' AND n.deleted_at IS NULL) IS TRUE
+                    AND coalesce(n.status = 'read' AND n.deleted_at IS NULL, false)
                 RETURNING n.user_id, n.deleted_at
             ),
             cleaned AS (

@@ -478,4 +478,13 @@ func TestIsQuickWithoutPlannerStatistics(t *testing.T) {
 			}
 		})
 	}
+	t.Run("small inboxes", func(t *testing.T) {
+		t.Parallel()
+		d := newDatabase(t)
+		d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
+		d.exec("INSERT INTO notifications (user_id, status) SELECT md5(u::text)::uuid, 'read' FROM generate_series(1, 200) AS u, generate_series(1, 110)")
+		if run := d.cleanup("40, 10"); run.Deleted != 200*100 {
+			t.Errorf("deleted %d", run.Deleted)
+		}
+	})
 }
