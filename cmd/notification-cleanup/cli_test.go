@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -298,22 +299,17 @@ const alone = `SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current
 
 func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 	t.Parallel()
-	for name, stop := range map[string]func(*exec.Cmd){
-		"signal":  func(cmd *exec.Cmd) { _ = cmd.Process.Signal(os.Interrupt) },
-		"TIMEOUT": func(*exec.Cmd) {},
-	} {
+	for name, arguments := range map[string][]string{"signal": nil, "TIMEOUT": {"-timeout", "5s"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDatabase(t)
 			d.exec(inboxes)
 			blockUser2(d)
-			args := []string{"run", "-batch-size", "1"}
-			if name == "TIMEOUT" {
-				args = append(args, "-timeout", "5s")
+			cmd, stdout, stderr := process(t, d.url(), append([]string{"run", "-batch-size", "1"}, arguments...)...)
+			if name == "signal" {
+				eventually(t, d, blocked)
+				_ = cmd.Process.Signal(os.Interrupt)
 			}
-			cmd, stdout, stderr := process(t, d.url(), args...)
-			eventually(t, d, blocked)
-			stop(cmd)
 			_ = cmd.Wait()
 			record := decode[struct {
 				Deleted    int     `json:"notifications_deleted"`
@@ -352,7 +348,9 @@ func TestATerminatedBatchIsRetriedAndCountedOnce(t *testing.T) {
 	release := blockUser2(d)
 	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1")
 	eventually(t, d, blocked)
-	d.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'notification-cleanup' AND datname = current_database()`)
+	_ = cmd.Process.Signal(syscall.SIGSTOP) // a backend answers before it lets go of its locks
+	d.exec(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'notification-cleanup' AND datname = current_database()`)
+	_ = cmd.Process.Signal(syscall.SIGCONT)
 	release()
 	_ = cmd.Wait()
 	expectWholeRun(t, d, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String())

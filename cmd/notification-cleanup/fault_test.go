@@ -45,7 +45,7 @@ func (d *database) wantBatchesKept(err error, says string) {
 // stops are what a database administrator, or a setting of his, may do to a session.
 var stops = map[string]struct{ setting, statement, says string }{
 	"pg_cancel_backend":    {"", "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted", "57014"},
-	"statement_timeout":    {"statement_timeout = '2s'", "", "57014"},
+	"statement_timeout":    {"statement_timeout = '5s'", "", "57014"},
 	"pg_terminate_backend": {"", "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted", "57P01"},
 }
 
@@ -66,8 +66,8 @@ func TestAStoppedRunKeepsItsBatchesAndTheNextOneGoesOn(t *testing.T) {
 				}
 				ended := make(chan error, 1)
 				go func() { ended <- run(t, d) }()
-				eventually(t, d, blocked)
 				if stop.statement != "" {
+					eventually(t, d, blocked)
 					d.exec(stop.statement + " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
 				}
 				err := <-ended

@@ -88,6 +88,7 @@ func TestTheApplicationNeitherDeadlocksWithTheCleanupNorHoldsItUp(t *testing.T) 
 	t.Parallel()
 	d := newDatabase(t)
 	d.exec(workload)
+	d.exec(setForDatabase("deadlock_timeout = '20s'")) // so that no session is a victim because it stood still for a second
 	applications, ctx := errgroup.WithContext(t.Context())
 	for range 8 {
 		conn := d.connect()
@@ -146,7 +147,7 @@ func (d *database) neverWaitsLong(working <-chan struct{}) error {
 		JOIN pg_stat_activity AS cleanup ON cleanup.pid = l.pid
 		JOIN LATERAL unnest(pg_blocking_pids(l.pid)) AS blocking (pid) ON true
 		JOIN pg_stat_activity AS application ON application.pid = blocking.pid
-		WHERE NOT l.granted AND l.locktype IN ('tuple', 'transactionid') AND l.waitstart < clock_timestamp() - interval '1 second'
+		WHERE NOT l.granted AND l.locktype IN ('tuple', 'transactionid') AND l.waitstart < clock_timestamp() - interval '5 seconds'
 			AND cleanup.datname = current_database() AND cleanup.application_name <> 'application' AND application.application_name = 'application'`
 	for {
 		select {
