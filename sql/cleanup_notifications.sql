@@ -146,9 +146,9 @@ BEGIN
             ),
             locked AS (
                 -- No id where the row is held by somebody, or is no victim any more. On a partitioned table id alone need not be
-                -- unique. IS NOT DISTINCT FROM, because plain conditions could lead the planner from the primary key to some other
-                -- index, and from there through a whole inbox for each row; and coalesce(), because without statistics it would
-                -- expect one such row in the table, and join the two of them row by row.
+                -- unique. IS NOT DISTINCT FROM and coalesce(), because plain conditions could lead the planner from the primary key
+                -- to some other index, and from there through a whole inbox for each row; and not IS TRUE, because without
+                -- statistics it would then expect one row of the whole table, and compare each with everything that was locked.
                 SELECT
                     victim.id,
                     excess.user_id,

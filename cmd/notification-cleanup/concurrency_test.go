@@ -233,7 +233,7 @@ func TestAnotherTransactionHasTheLastWord(t *testing.T) {
 					run, lastWord := interleaving.run(d, arguments, change)
 					want := counts{OverLimit: 1, Cleaned: 1, Deleted: 900}
 					if interleaving.held {
-						want.Skipped = 1
+						want.Skipped = 1 // a count of the record, notifications_skipped: the one that is held
 					}
 					d.wantDeletedBy(run, "2-901", want)
 					if !lastWord {
@@ -489,6 +489,7 @@ func TestIsQuickWithoutPlannerStatistics(t *testing.T) {
 		d := newDatabase(t)
 		d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
 		d.exec("INSERT INTO notifications (user_id, status) SELECT md5(u::text)::uuid, 'read' FROM generate_series(1, 200) AS u, generate_series(1, 110)")
+		// As above, with inboxes that make reading the table cheaper than the primary key.
 		if run := d.cleanup("40, 10"); run.Deleted != 200*100 {
 			t.Errorf("deleted %d", run.Deleted)
 		}
