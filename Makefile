@@ -3,7 +3,9 @@
 N ?= 200000
 bench: N = 1000000
 bench: ROUNDS = 0
-bench-growth: N = 10000000
+bench-large: N = 10000000
+bench-huge: N = 50000000
+bench-huge: KEYS = uuid
 GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
@@ -50,13 +52,18 @@ demo-steps:
 	$(call step,notification-cleanup restore 1)
 	$(call step,notification-cleanup stats)
 
+# BEFORE=folder names a checkout of an earlier version, whose procedure is measured too.
 .PHONY: bench
 bench: build postgresql ## compare the cleanup on N=1000000 notifications with the physical limit and with what people run today
-	@DATABASE_URL= with-postgres -durable go run ./sql/bench -n $(N) -rounds $(ROUNDS)
+	@DATABASE_URL= with-postgres -durable go run ./sql/bench -n $(N) -rounds $(ROUNDS) -before '$(BEFORE)'
 
-.PHONY: bench-growth
-bench-growth: build postgresql ## how the cost of a notification grows, on tables of N=10000000 / 10 to 5 N
-	@DATABASE_URL= with-postgres -durable go run ./sql/bench -growth -n $(N)
+.PHONY: bench-large
+bench-large: build postgresql ## the same on N=10000000 once, with max_wal_size of 8 and of 1 GB, and a thin night
+	@DATABASE_URL= with-postgres -durable go run ./sql/bench -large -n $(N) -before '$(BEFORE)'
+
+.PHONY: bench-huge
+bench-huge: build postgresql ## a deleted row on N=50000000, with random keys, or KEYS=bigint in the order of time
+	@DATABASE_URL= with-postgres -durable go run ./sql/bench -huge -n $(N) -keys $(KEYS)
 
 .PHONY: psql
 psql: build postgresql ## a psql shell on a throw-away database with N=200000 made-up notifications
@@ -100,12 +107,12 @@ fmt: ## format the Go code
 	@gofmt -w cmd migrations sql
 
 .PHONY: snapshot
-snapshot: ## freeze changed routines of sql/ into a new migration, named by NAME=...
-	@sql/snapshot.sh $(NAME)
+snapshot: ## freeze the routines of sql/ into their migration
+	@.ci/snapshot
 
 .PHONY: verify
-verify: ## check that the newest frozen copies equal sql/
-	@sql/snapshot.sh --check
+verify: ## check that the frozen copies equal sql/
+	@.ci/snapshot --check
 
 # What is missing is installed where apt-get may do it; elsewhere with-postgres says what to do.
 apt_install = [ "$$(id -u)" = 0 ] && sudo= || sudo='sudo -n'; \

@@ -1,4 +1,4 @@
--- Creates the notifications table, or adopts the application's own, and names the type of its user_id.
+-- Creates the notifications table, or adopts the application's own, and names the types of its columns.
 
 -- +goose Up
 -- +goose StatementBegin
@@ -58,8 +58,13 @@ BEGIN
         FROM (VALUES ('id'), ('user_id'), ('status'), ('created_at')) AS required (name)
         WHERE required.name NOT IN (SELECT attname FROM column_of)
         UNION ALL
-        SELECT 'column deleted_at is missing from the view'
-        WHERE v_kind = 'v' AND 'deleted_at' NOT IN (SELECT attname FROM column_of)
+        SELECT format('column %s is missing from the view', required.name)
+        FROM (VALUES ('deleted_at'), ('ctid')) AS required (name)
+        WHERE v_kind = 'v' AND required.name NOT IN (SELECT attname FROM column_of)
+        UNION ALL
+        SELECT 'ctid must be that of the table behind, not ' || format_type(atttypid, atttypmod)
+        FROM column_of
+        WHERE attname = 'ctid' AND atttypid <> 'tid'::regtype
         UNION ALL
         SELECT 'deleted_at must be a nullable timestamp with time zone of full precision, not ' || format_type(atttypid, atttypmod)
         FROM column_of
@@ -91,7 +96,8 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'datatype_mismatch',
             MESSAGE = format('%s cannot be adopted: %s', v_table::text, v_problems),
-            HINT = 'Nothing was changed. Adapt the table, or give notification-cleanup a schema of its own with an updatable view named notifications that has these columns.';
+            HINT = 'Nothing was changed. Adapt the table, or give notification-cleanup a schema of its own with an updatable view: '
+                'CREATE VIEW cleanup.notifications AS SELECT ctid, id, recipient_id AS user_id, CASE WHEN read_at IS NULL THEN ''unread'' ELSE ''read'' END AS status, sent_at AS created_at, deleted_at FROM messages.';
     END IF;
 
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = v_table AND attname = 'deleted_at' AND NOT attisdropped) THEN
@@ -102,15 +108,20 @@ BEGIN
         ALTER TABLE notifications ADD COLUMN deleted_at timestamptz;
     END IF;
 
-    EXECUTE format('CREATE DOMAIN notification_user_id AS %s', (  -- dynamic: the type is the application's
-        SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = v_table AND attname = 'user_id'
-    ));
+    -- Dynamic: the types are the application's.
+    EXECUTE (
+        SELECT string_agg(format('CREATE DOMAIN notification_%I AS %s;', a.attname, format_type(a.atttypid, a.atttypmod)), ' ')
+        FROM pg_attribute AS a
+        WHERE a.attrelid = v_table AND a.attname IN ('user_id', 'id', 'created_at')
+    );
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON DOMAIN notification_user_id IS 'The type of notifications.user_id, so that the routines fit any application. A client can pass any of them as $1::text[]::notification_user_id[].';
-REVOKE ALL ON DOMAIN notification_user_id FROM PUBLIC;
+COMMENT ON DOMAIN notification_id IS 'The type of notifications.id.';
+COMMENT ON DOMAIN notification_created_at IS 'The type of notifications.created_at.';
+REVOKE ALL ON DOMAIN notification_user_id, notification_id, notification_created_at FROM PUBLIC;
 
 -- +goose Down
 -- The notifications table stays, with its rows and deleted_at: they are the application's.
-DROP DOMAIN notification_user_id;
+DROP DOMAIN notification_user_id, notification_id, notification_created_at;

@@ -1,4 +1,4 @@
--- The history of the runs. The row type is what cleanup_notifications() returns.
+-- The history of the runs, whose row type is what cleanup_notifications() returns; and what a run that is not through has before it.
 
 -- +goose Up
 CREATE TABLE IF NOT EXISTS notification_cleanup_runs (
@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS notification_cleanup_runs (
     users_over_limit bigint NOT NULL DEFAULT 0,
     users_cleaned bigint NOT NULL DEFAULT 0,
     users_still_over_limit bigint NOT NULL DEFAULT 0,
+    notifications_planned bigint NOT NULL DEFAULT 0,
     notifications_deleted bigint NOT NULL DEFAULT 0,
     notifications_skipped bigint NOT NULL DEFAULT 0,
     notifications_restored bigint NOT NULL DEFAULT 0,
@@ -17,22 +18,68 @@ CREATE TABLE IF NOT EXISTS notification_cleanup_runs (
     application_name text NOT NULL DEFAULT current_setting('application_name')
 );
 COMMENT ON TABLE notification_cleanup_runs IS 'One row a run of the notification cleanup, also of a run that found nothing.';
-COMMENT ON COLUMN notification_cleanup_runs.id IS 'Number of the run, for restore_notifications().';
+COMMENT ON COLUMN notification_cleanup_runs.id IS 'Number of the run, for cleanup_next_batch() and restore_notifications().';
 COMMENT ON COLUMN notification_cleanup_runs.started_at IS 'Start of the run, and deleted_at of every notification it deleted; unique, so that it identifies them.';
-COMMENT ON COLUMN notification_cleanup_runs.finished_at IS 'End of the run; NULL while it runs, and for good when it was stopped or killed before its end.';
+COMMENT ON COLUMN notification_cleanup_runs.finished_at IS 'End of the run; NULL while it has batches left, and for good when it was given up.';
 COMMENT ON COLUMN notification_cleanup_runs.max_notifications IS 'Limit of the run: users with more live notifications than this were over it.';
 COMMENT ON COLUMN notification_cleanup_runs.min_keep IS 'How many of the newest read notifications of each such user were kept.';
-COMMENT ON COLUMN notification_cleanup_runs.users_over_limit IS 'Users found over the limit.';
-COMMENT ON COLUMN notification_cleanup_runs.users_cleaned IS 'Users who had at least one notification deleted.';
-COMMENT ON COLUMN notification_cleanup_runs.users_still_over_limit IS 'Users whom unread (or other kept, or locked) notifications alone keep over the limit.';
-COMMENT ON COLUMN notification_cleanup_runs.notifications_deleted IS 'Notifications soft-deleted by this run.';
-COMMENT ON COLUMN notification_cleanup_runs.notifications_skipped IS 'Deletable notifications left, because another transaction held them.';
+COMMENT ON COLUMN notification_cleanup_runs.users_over_limit IS 'Users whom the plan found over the limit.';
+COMMENT ON COLUMN notification_cleanup_runs.users_cleaned IS 'Users who had at least one notification deleted; counted when the run ends.';
+COMMENT ON COLUMN notification_cleanup_runs.users_still_over_limit IS 'Users whom unread (or other kept, or skipped) notifications alone keep over the limit.';
+COMMENT ON COLUMN notification_cleanup_runs.notifications_planned IS 'Notifications that were to go when the run was planned.';
+COMMENT ON COLUMN notification_cleanup_runs.notifications_deleted IS 'Notifications soft-deleted by this run; grows with each batch.';
+COMMENT ON COLUMN notification_cleanup_runs.notifications_skipped IS 'Deletable notifications left, because another transaction held them; grows with each batch.';
 COMMENT ON COLUMN notification_cleanup_runs.notifications_restored IS 'Notifications of this run that were restored since.';
-COMMENT ON COLUMN notification_cleanup_runs.invoked_by IS 'Database user who connected to run it.';
+COMMENT ON COLUMN notification_cleanup_runs.invoked_by IS 'Database user who connected to plan it.';
 COMMENT ON COLUMN notification_cleanup_runs.application_name IS 'application_name of the connection: notification-cleanup, psql, pg_cron (empty where that uses background workers), ...';
-REVOKE ALL ON TABLE notification_cleanup_runs FROM PUBLIC;
+
+CREATE TABLE notification_cleanup_cutoffs (
+    run_id bigint NOT NULL,
+    number bigint NOT NULL,
+    user_id notification_user_id NOT NULL,
+    total bigint NOT NULL,
+    deletable bigint NOT NULL,
+    created_at notification_created_at NOT NULL,
+    id notification_id NOT NULL,
+    PRIMARY KEY (run_id, number)
+);
+COMMENT ON TABLE notification_cleanup_cutoffs IS 'Of each run that has not ended, a row a user with something to delete. What is read, live and not newer than (created_at, id) goes.';
+COMMENT ON COLUMN notification_cleanup_cutoffs.run_id IS 'The run.';
+COMMENT ON COLUMN notification_cleanup_cutoffs.number IS 'Number of the user in the run, the one with the most to delete first.';
+COMMENT ON COLUMN notification_cleanup_cutoffs.user_id IS 'The user.';
+COMMENT ON COLUMN notification_cleanup_cutoffs.total IS 'Live notifications he had when the run was planned.';
+COMMENT ON COLUMN notification_cleanup_cutoffs.deletable IS 'How many of them were to go.';
+COMMENT ON COLUMN notification_cleanup_cutoffs.created_at IS 'When the newest that goes was created.';
+COMMENT ON COLUMN notification_cleanup_cutoffs.id IS 'The newest that goes.';
+
+CREATE TABLE notification_cleanup_batches (
+    run_id bigint NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    first_user bigint,
+    end_user bigint,
+    low tid,
+    high tid,
+    attempts integer NOT NULL DEFAULT 0,
+    done boolean NOT NULL DEFAULT false,
+    user_ids notification_user_id[],
+    deleted bigint[],
+    PRIMARY KEY (run_id, number)
+);
+COMMENT ON TABLE notification_cleanup_batches IS 'The queue: of each run that has not ended, a row a batch, locked by the session that works on it.';
+COMMENT ON COLUMN notification_cleanup_batches.run_id IS 'The run.';
+COMMENT ON COLUMN notification_cleanup_batches.number IS 'Its place in the queue.';
+COMMENT ON COLUMN notification_cleanup_batches.first_user IS 'Number of the first user who belongs to the batch; NULL: all users of the run do.';
+COMMENT ON COLUMN notification_cleanup_batches.end_user IS 'Number of the first user behind the batch.';
+COMMENT ON COLUMN notification_cleanup_batches.low IS 'Where in the table the batch begins, (page,0); NULL: all pages belong to it.';
+COMMENT ON COLUMN notification_cleanup_batches.high IS 'First page behind the batch; new row versions land there, so it is never open.';
+COMMENT ON COLUMN notification_cleanup_batches.attempts IS 'How often it gave way to somebody who was in the way; those with fewer attempts come first.';
+COMMENT ON COLUMN notification_cleanup_batches.done IS 'Whether it is done.';
+COMMENT ON COLUMN notification_cleanup_batches.user_ids IS 'Users of whom it deleted something.';
+COMMENT ON COLUMN notification_cleanup_batches.deleted IS 'How many notifications of each of them it deleted.';
+REVOKE ALL ON TABLE notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches FROM PUBLIC;
 
 -- +goose Down
+DROP TABLE notification_cleanup_batches, notification_cleanup_cutoffs;
 -- +goose StatementBegin
 DO $$
 BEGIN

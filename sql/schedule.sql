@@ -79,7 +79,8 @@ FROM (VALUES
     (
         :'job' || '-trim-runs',
         '15 2 * * *',
-        format('DELETE FROM %I.notification_cleanup_runs WHERE started_at < now() - interval %L', :'schema', :'keep'),
+        format('DELETE FROM %1$I.notification_cleanup_runs AS r WHERE r.started_at < now() - interval %2$L'
+            ' AND NOT EXISTS (SELECT FROM %1$I.notification_cleanup_batches AS b WHERE b.run_id = r.id)', :'schema', :'keep'),
         :'database'
     ),
     (

@@ -9,11 +9,15 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
 			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL",
 			"0, 0", "10, 11", "-2147483648, -2147483648",
-			"run_id => 99", "run_id => 0", "run_id => -1", "run_id => 9223372036854775807", "run_id => -9223372036854775808", "NULL, run_id => 1", "min_keep => -1, run_id => 1",
-			// Run 1 has 10 and 5.
-			"run_id => 1", "10, run_id => 1, min_keep => 4", "11, 5, run_id => 1",
-			"0, user_ids => '{}'",
+			"0, user_ids => '{}'", "NULL, user_ids => '{}'",
 		},
+		"plan_notification_cleanup": {
+			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
+			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL",
+			"0, 0", "10, 11", "-2147483648, -2147483648",
+			"batch_size => NULL", "batch_size => 0", "batch_size => -1", "batch_size => -2147483648",
+		},
+		"cleanup_next_batch": {"NULL", "0", "-1", "99", "9223372036854775807", "-9223372036854775808"},
 		"preview_notification_cleanup": {
 			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
 			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL", "0, 0", "10, 11",
@@ -24,7 +28,7 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 			t.Parallel()
 			d := newDatabase(t)
 			d.insert(alice, "read", 1, 1001)
-			d.openRun("2025-06-01Z", 10, 5)
+			d.exec("INSERT INTO notification_cleanup_runs (max_notifications, min_keep) VALUES (10, 5)")
 			for _, arguments := range refused {
 				call := "SELECT * FROM " + routine + "(" + arguments + ")"
 				if err := d.refused(call, "22023"); err.Hint == "" {
@@ -44,14 +48,6 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 	}
 }
 
-// The refusals above are not the fault of the run: with its own limits it takes more.
-func TestRunIDTakesTheLimitsOfTheRun(t *testing.T) {
-	t.Parallel()
-	d := newDatabase(t)
-	d.insert(alice, "read", 1, 11)
-	d.wantCleanup(d.openRun("2025-06-01Z", 10, 5), "1-6", counts{OverLimit: 1, Cleaned: 1, Deleted: 6})
-}
-
 func TestTakesTheEdgesOfEveryType(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -64,6 +60,9 @@ func TestTakesTheEdgesOfEveryType(t *testing.T) {
 		"SELECT cleanup_notifications(user_ids => '{NULL, NULL}')",
 		"SELECT cleanup_notifications(user_ids => ARRAY[[md5('1'), md5('2')], [md5('3'), NULL]]::uuid[])",
 		"SELECT cleanup_notifications(user_ids => ARRAY(SELECT md5(i::text)::uuid FROM generate_series(1, 100000) AS i))",
+		"SELECT plan_notification_cleanup(2147483647, 2147483647, 2147483647)",
+		"SELECT cleanup_next_batch(id) FROM plan_notification_cleanup(1, 0, 1)",
+		"SELECT cleanup_next_batch(id) FROM plan_notification_cleanup(1, 0, 2147483647)",
 		"SELECT preview_notification_cleanup(2147483647, 2147483647)",
 		"SELECT preview_notification_cleanup(1, 0)",
 		"SELECT notification_stats(2147483647)",

@@ -133,6 +133,21 @@ func TestRunPrintsTheRecordWithTheColumnNames(t *testing.T) {
 	}
 }
 
+func TestTheLogTellsThePlanAndTheEnd(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	_, stderr, _ := command(t, d, nil)
+	for _, says := range []string{
+		`msg="planned run" run_id=1 users_over_limit=3 notifications_planned=1950 continued=false`,
+		`msg="finished run" run_id=1 users_cleaned=2 notifications_deleted=1950 notifications_skipped=0 duration_seconds=`,
+	} {
+		if !strings.Contains(stderr, says) {
+			t.Errorf("no %s in %s", says, stderr)
+		}
+	}
+}
+
 func TestDryRunPrintsThePreviewAndWritesNothing(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -245,30 +260,10 @@ func TestHelpNamesEveryVariable(t *testing.T) {
 	}
 }
 
-func TestPackKeepsUsersWholeAndBatchesAboutTheSize(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		inboxes []inbox
-		size    int64
-		want    []string
-	}{
-		{[]inbox{{"a", 30}, {"b", 10}, {"c", 5}, {"d", 4}, {"e", 4}, {"f", 1}, {"g", 0}}, 10, []string{"a", "b", "cde", "f"}},
-		{[]inbox{{"a", 0}, {"b", 0}}, 2, nil},
-	} {
-		var got []string
-		for _, b := range pack(test.inboxes, test.size) {
-			got = append(got, strings.Join(b.userIDs, ""))
-		}
-		if !slices.Equal(got, test.want) {
-			t.Errorf("batches are %q, want %q", got, test.want)
-		}
-	}
-}
-
 func TestRetriesOnlyWhatMayBeGoneAtTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]bool{
-		"40001": true, "40P01": true, "55P03": true, "57P01": true, "57P02": true, "57P03": true, "53300": true, "23505": true, "08006": true,
+		"40001": true, "40P01": true, "55P03": true, "57P01": true, "57P02": true, "57P03": true, "53300": true, "08006": true,
 		"22023": false, "25006": false, "42501": false, "57014": false, "53100": false,
 	} {
 		if got := transient(fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})); got != want {
@@ -304,7 +299,7 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 			t.Parallel()
 			d := newDatabase(t)
 			d.exec(inboxes)
-			blockUser2(d)
+			release := blockUser2(d)
 			cmd, stdout, stderr := process(t, d.url(), append([]string{"run", "-batch-size", "1"}, arguments...)...)
 			if name == "signal" {
 				eventually(t, d, blocked)
@@ -318,13 +313,55 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 			if status := cmd.ProcessState.ExitCode(); status != 3 || record.Deleted != 1000 || record.FinishedAt != nil {
 				t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 			}
-			if !strings.Contains(stderr.String(), "stopped early by") {
+			if !strings.Contains(stderr.String(), "stopped early by") || !strings.Contains(stderr.String(), `msg="ended run early, the next one goes on from here"`) {
 				t.Errorf("stderr does not say why: %s", stderr)
 			}
 			if n := one[int](d, `SELECT count(deleted_at) FROM notifications`); n != 1000 {
-				t.Errorf("%d rows deleted, want the 1000 of the first batch", n)
+				t.Errorf("%d rows deleted, want the 1000 of the first batches", n)
 			}
+
+			// What it left is a run of its own for the next call, which prints both.
+			release()
+			next, log, status := command(t, d, nil, "run", "-batch-size", "1")
+			want := one[string](d, `SELECT string_agg(row_to_json(r)::text || chr(10), '' ORDER BY id) FROM notification_cleanup_runs AS r`)
+			if status != 0 || next != want || strings.Count(log, `msg="finished run"`) != 2 ||
+				!strings.Contains(log, "run_id=1 users_over_limit=3 notifications_planned=1950 continued=true") ||
+				!strings.Contains(log, "run_id=2 users_over_limit=1 notifications_planned=0 continued=false") {
+				t.Errorf("exit status %d, stdout %s, want %s, stderr %s", status, next, want, log)
+			}
+			d.wantRuns("(1,1950,1950,2,f)", "(2,0,0,0,f)")
 		})
+	}
+}
+
+// Another session holds all batches but the one that the program is at, and gives the run up.
+func TestARunThatSomebodyGivesUpStopsEarly(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(inboxes)
+	release := blockUser2(d)
+	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1")
+	eventually(t, d, blocked)
+	other := d.openSession()
+	other.exec("BEGIN; SELECT FROM notification_cleanup_batches WHERE NOT done FOR UPDATE SKIP LOCKED")
+	release()
+	restored := one[int](other, "SELECT restore_notifications(1)") // with the batch that it has waited for
+	other.exec("COMMIT")
+	_ = cmd.Wait()
+	record := decode[struct {
+		Deleted    int     `json:"notifications_deleted"`
+		Restored   int     `json:"notifications_restored"`
+		FinishedAt *string `json:"finished_at"`
+	}](t, stdout.String())
+	if status := cmd.ProcessState.ExitCode(); status != 3 || record.Deleted <= 1000 || record.Deleted >= 1950 ||
+		record.Restored != record.Deleted || record.Restored != restored || record.FinishedAt != nil {
+		t.Errorf("exit status %d, restored %d, stdout %s, stderr %s", status, restored, stdout, stderr)
+	}
+	if !strings.Contains(stderr.String(), "somebody restored the run") {
+		t.Errorf("stderr does not say why: %s", stderr)
+	}
+	if n := one[int](d, `SELECT count(deleted_at) FROM notifications`); n != 0 {
+		t.Errorf("%d rows are deleted", n)
 	}
 }
 
@@ -356,55 +393,79 @@ func TestATerminatedBatchIsRetriedAndCountedOnce(t *testing.T) {
 	expectWholeRun(t, d, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String())
 }
 
-// stubborn is a user who goes first, and is over the limit even then: a batch done twice would count him twice.
+// stubborn is a user who is over the limit even after a run: a batch done twice, or an end, would count him twice.
 const stubborn = `
 	INSERT INTO notifications (user_id, status, created_at)
 	SELECT md5('4')::uuid, CASE WHEN i <= 1500 THEN 'read' ELSE 'unread' END, '2025-01-01' FROM generate_series(1, 2700) AS i`
 
+// expectRecord compares the one record.
 func expectRecord(t *testing.T, d *database, want string, status int, stderr string) {
 	t.Helper()
-	const record = `SELECT row(users_over_limit, users_cleaned, users_still_over_limit, notifications_deleted)::text FROM notification_cleanup_runs`
+	const record = `SELECT row(users_over_limit, users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted)::text FROM notification_cleanup_runs`
 	if got := one[string](d, record); status != 0 || got != want {
-		t.Errorf("exit status %d, record %s, stderr %s", status, got, stderr)
+		t.Errorf("exit status %d, record %s, want %s, stderr %s", status, got, want, stderr)
 	}
+	d.wantEnded("the lost connections")
 }
 
 func TestALostAnswerToCommitIsNotCountedTwice(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct{ more, record string }{
-		"of a batch":        {stubborn, "(4,3,2,3350)"},
-		"that ends the run": {"", "(3,2,1,1950)"}, // every other answer is lost, of two batches and the end
+	// Every other answer is lost: the clock's, the plan's, which is found again, and the first batch's. Of two batches, the end's, too.
+	for name, test := range map[string]struct {
+		more, size, record string
+		lost               int
+	}{
+		"of a batch":        {stubborn, "100000", "(4,3,2,3350,3350)", 3},
+		"that ends the run": {"", "1000", "(3,2,1,1950,1950)", 4},
+		"many":              {stubborn, "500", "(4,3,2,3350,3350)", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDatabase(t)
 			d.exec(inboxes + ";" + test.more)
-			_, stderr, status := command(t, d, map[string]string{"DATABASE_URL": losingCommit(t, d.url(), false)}, "run", "-batch-size", "1")
-			if strings.Count(stderr, "retrying") != 2 {
-				t.Fatalf("not two connections were lost: %s", stderr)
+			_, stderr, status := command(t, d, map[string]string{"DATABASE_URL": losingCommit(t, d.url(), false)}, "run", "-batch-size", test.size)
+			if n := strings.Count(stderr, "retrying"); n != test.lost && test.lost > 0 || n < 2 {
+				t.Fatalf("%d connections were lost, want %d: %s", n, test.lost, stderr)
+			}
+			if strings.Count(stderr, `msg="planned run" run_id=1 `) != 1 || strings.Contains(stderr, "continued=true") {
+				t.Errorf("the plan is not that of this call: %s", stderr)
 			}
 			expectRecord(t, d, test.record, status, stderr)
 		})
 	}
 }
 
-func TestACommitThatIsStillUnderWayIsWaitedFor(t *testing.T) {
+// A commit may be under way when its connection is lost: another plan waits for it, and another batch is none that it might count.
+func TestACommitThatIsStillUnderWayIsNotCountedTwice(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
-	d.exec(inboxes)
-	d.exec(stubborn)
-	d.exec(`CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN
-			PERFORM pg_advisory_xact_lock_shared(1);
-			RETURN NULL;
-		END $$`)
-	d.exec(`CREATE CONSTRAINT TRIGGER block AFTER UPDATE ON notification_cleanup_runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION block()`)
-	d.exec(`SELECT pg_advisory_lock(1)`)
-	cmd, _, stderr := process(t, losingCommit(t, d.url(), true), "run", "-batch-size", "1")
-	eventually(t, d, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'SELECT FROM notification_cleanup_runs%')`)
-	d.exec(`SELECT pg_advisory_unlock(1)`)
-	_ = cmd.Wait()
-	expectRecord(t, d, "(4,3,2,3350)", cmd.ProcessState.ExitCode(), stderr.String())
+	const other = `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%%%s(%%' AND %s AND pid <> pg_backend_pid()`
+	for name, test := range map[string]struct{ trigger, size, waits string }{
+		"the plan's": {"UPDATE OF notifications_planned ON notification_cleanup_runs", "1", fmt.Sprintf(other, "plan_notification_cleanup", "wait_event = 'advisory'")},
+		// The next batch is done, but for the run's record.
+		"a batch's": {"UPDATE OF notifications_deleted ON notification_cleanup_runs", "1", fmt.Sprintf(other, "cleanup_next_batch", "wait_event = 'transactionid'")},
+		// There is no other batch: the next call returns 0, and so on.
+		"the last batch's": {"UPDATE OF notifications_deleted ON notification_cleanup_runs", "100000", fmt.Sprintf(other, "cleanup_next_batch", "wait_event = 'PgSleep'")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.exec(inboxes)
+			d.exec(stubborn)
+			d.exec(`CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$
+				BEGIN
+					PERFORM pg_advisory_xact_lock_shared(1);
+					RETURN NULL;
+				END $$`)
+			d.exec(`CREATE CONSTRAINT TRIGGER block AFTER ` + test.trigger + ` DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION block()`)
+			d.exec(`SELECT pg_advisory_lock(1)`)
+			cmd, _, stderr := process(t, losingCommit(t, d.url(), true), "run", "-batch-size", test.size)
+			eventually(t, d, `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND query = 'commit' AND wait_event = 'advisory'`)
+			eventually(t, d, test.waits)
+			d.exec(`SELECT pg_advisory_unlock(1)`)
+			_ = cmd.Wait()
+			expectRecord(t, d, "(4,3,2,3350,3350)", cmd.ProcessState.ExitCode(), stderr.String())
+		})
+	}
 }
 
 func expectWholeRun(t *testing.T, d *database, status int, stdout, stderr string) {
@@ -423,9 +484,8 @@ func expectWholeRun(t *testing.T, d *database, status int, stdout, stderr string
 	}
 }
 
-// losingCommit is a proxy to the server that passes on each COMMIT, and the UPDATE that ends a run and commits by itself, but
-// drops the connection before the answer to every other one, the first included: when the answer is there, or at once. It
-// returns the URL to use.
+// losingCommit is a proxy to the server that passes on each COMMIT, but drops the connection before the answer to every other one,
+// the first included: when the answer is there, or at once. It returns the URL to use.
 func losingCommit(t *testing.T, dsn string, atOnce bool) string {
 	t.Helper()
 	server, err := url.Parse(dsn)
@@ -479,8 +539,7 @@ func losingCommit(t *testing.T, dsn string, atOnce bool) string {
 					if bytes.HasPrefix(buffer[:n], []byte("\x00\x00\x00\x10\x04\xd2\x16\x2e")) {
 						return // a CancelRequest, which pgx sends after a lost connection, is lost too
 					}
-					commit := bytes.Contains(buffer[:n], []byte("commit\x00")) || bytes.Contains(buffer[:n], []byte("SET finished_at"))
-					lost := commit && commits.Add(1)%2 == 1
+					lost := bytes.Contains(buffer[:n], []byte("commit\x00")) && commits.Add(1)%2 == 1
 					if lost {
 						answering.Store(false)
 					}

@@ -19,7 +19,7 @@ type Config struct {
 	DatabaseURL      string        `env:"DATABASE_URL" usage:"connection string (default: the PG* variables)"`
 	MaxNotifications int32         `env:"MAX_NOTIFICATIONS, default=1000" usage:"live notifications a user may have before the cleanup acts"`
 	MinKeep          int32         `env:"MIN_KEEP, default=100" usage:"newest read notifications that each user keeps"`
-	BatchSize        int32         `env:"BATCH_SIZE, default=10000" usage:"notifications a transaction, about: run never splits a user"`
+	BatchSize        int32         `env:"BATCH_SIZE, default=10000" usage:"notifications a transaction deletes, about; no less than one page of the table"`
 	Workers          int32         `env:"WORKERS, default=1" usage:"batches at the same time, each on its own connection"`
 	DryRun           bool          `env:"DRY_RUN, default=false" usage:"run: print what would go, write nothing"`
 	Timeout          time.Duration `env:"TIMEOUT" usage:"stop early after this time, such as 30m (default: no limit)"`
@@ -61,7 +61,18 @@ func (c Config) Validate() error {
 func loadConfig(ctx context.Context, args []string, env envconfig.Lookuper) (Config, []string, error) {
 	var cfg Config
 	given := map[string]string{}
-	flags := newFlagSet(given)
+	flags := flag.NewFlagSet("notification-cleanup", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	for field := range configFields() { // a flag for each, which puts its value under the variable's name
+		define := flags.Func
+		if field.Type.Kind() == reflect.Bool {
+			define = flags.BoolFunc
+		}
+		define(flagName(field), field.Tag.Get("usage"), func(value string) error {
+			given[variable(field)] = value
+			return nil
+		})
+	}
 	var words []string
 	for {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -89,23 +100,6 @@ func loadConfig(ctx context.Context, args []string, env envconfig.Lookuper) (Con
 		return cfg, nil, usageError(message)
 	}
 	return cfg, words, cfg.Validate()
-}
-
-// newFlagSet makes a flag for each field of Config, which puts its value into given, under the variable's name.
-func newFlagSet(given map[string]string) *flag.FlagSet {
-	flags := flag.NewFlagSet("notification-cleanup", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	for field := range configFields() {
-		define := flags.Func
-		if field.Type.Kind() == reflect.Bool {
-			define = flags.BoolFunc
-		}
-		define(flagName(field), field.Tag.Get("usage"), func(value string) error {
-			given[variable(field)] = value
-			return nil
-		})
-	}
-	return flags
 }
 
 func configFields() func(yield func(reflect.StructField) bool) {

@@ -3,12 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// callers run the cleanup in batches of one user, and return the error.
+// callers run the cleanup in batches of one page, and return the error.
 var callers = map[string]func(t *testing.T, d *database) error{
 	"procedure": func(t *testing.T, d *database) error {
 		_, err := d.connect().Exec(context.Background(), "CALL cleanup_notifications_in_batches(batch_size => 1)")
@@ -23,22 +24,28 @@ var callers = map[string]func(t *testing.T, d *database) error{
 	},
 }
 
-// wantBatchesKept is for a run of inboxes that was stopped at user 2: it keeps what it had committed, and the next run does the rest.
+// wantBatchesKept is for a run of inboxes that was stopped at user 2: it keeps what it had committed, and holds nothing.
 func (d *database) wantBatchesKept(err error, says string) {
 	d.t.Helper()
 	if err == nil || !strings.Contains(err.Error(), says) {
 		d.t.Errorf("error %v, want %q", err, says)
 	}
-	const record = `SELECT row(notifications_deleted, finished_at IS NULL)::text FROM notification_cleanup_runs ORDER BY id DESC LIMIT 1`
-	if got := one[string](d, record); got != "(1000,t)" {
-		d.t.Errorf("the record of the stopped run is %s, want 1000 deleted and no end", got)
-	}
+	d.wantRuns("(1,1950,1000,0,t)")
 	if n := one[int](d, `SELECT runs_unfinished FROM notification_cleanup_health`); n != 1 {
 		d.t.Errorf("%d unfinished runs, want 1", n)
 	}
-	d.exec(`SELECT cleanup_notifications()`)
-	if got := one[string](d, record); got != "(950,f)" {
-		d.t.Errorf("the record of the next run is %s, want the other 950 deleted, and an end", got)
+	if n := one[int](d, "SELECT count(deleted_at) FROM notifications"); n != 1000 {
+		d.t.Errorf("%d rows are deleted, want the 1000 of user 1", n)
+	}
+	d.wantNothingLocked()
+}
+
+// wantRuns compares of each record the id, what was planned and deleted, the users cleaned, and whether it has no end.
+func (d *database) wantRuns(want ...string) {
+	d.t.Helper()
+	const records = `SELECT row(id, notifications_planned, notifications_deleted, users_cleaned, finished_at IS NULL)::text FROM notification_cleanup_runs ORDER BY id`
+	if got := all[string](d, records); !slices.Equal(got, want) {
+		d.t.Errorf("the records are %q, want %q", got, want)
 	}
 }
 
@@ -74,6 +81,12 @@ func TestAStoppedRunKeepsItsBatchesAndTheNextOneGoesOn(t *testing.T) {
 				release()
 				eventually(t, d, alone)
 				d.wantBatchesKept(err, stop.says)
+				// The next call ends that run, and plans its own.
+				if err := run(t, d); err != nil {
+					t.Error(err)
+				}
+				d.wantRuns("(1,1950,1950,2,f)", "(2,0,0,0,f)")
+				d.wantEnded("the next call")
 			})
 		}
 	}
@@ -177,6 +190,14 @@ func TestATriggerThatRaisesStopsTheRunAndIsQuoted(t *testing.T) {
 			err := run(t, d)
 			d.exec("DROP TRIGGER refuse ON notifications")
 			d.wantBatchesKept(err, "user 2 is under audit")
+			// The function neither continues that run nor ends it. Then there is nothing left for it.
+			d.exec("SELECT cleanup_notifications()")
+			d.wantRuns("(1,1950,1000,0,t)", "(2,950,950,1,f)")
+			if err := run(t, d); err != nil {
+				t.Error(err)
+			}
+			d.wantRuns("(1,1950,1000,1,f)", "(2,950,950,1,f)", "(3,0,0,0,f)")
+			d.wantEnded("the next call")
 		})
 	}
 }

@@ -16,6 +16,7 @@ type runRecord struct {
 	FinishedAt       *time.Time `db:"finished_at"`
 	MaxNotifications int32      `db:"max_notifications"`
 	MinKeep          int32      `db:"min_keep"`
+	Planned          int64      `db:"notifications_planned"`
 	counts
 	Restored        int64  `db:"notifications_restored"`
 	InvokedBy       string `db:"invoked_by"`
@@ -49,11 +50,32 @@ type background struct {
 }
 
 func (d *database) startCleanup(arguments string) *background {
-	d.note("/* in the background */ " + cleanupCall(arguments))
+	return d.startCalls(cleanupCall(arguments))
+}
+
+// startProcedure calls the procedure for run 1, which is planned already or to be planned by it.
+func (d *database) startProcedure(arguments string) *background {
+	return d.startCalls("CALL cleanup_notifications_in_batches("+arguments+")", "SELECT * FROM notification_cleanup_runs WHERE id = 1")
+}
+
+// startBatches does one batch after another of run 1, until it has ended.
+func (d *database) startBatches() *background {
+	return d.startCalls("DO $$ BEGIN WHILE cleanup_next_batch(1) IS NOT NULL LOOP COMMIT; END LOOP; END $$", "SELECT * FROM notification_cleanup_runs WHERE id = 1")
+}
+
+// startCalls executes these statements, of which the last one returns the record.
+func (d *database) startCalls(statements ...string) *background {
+	d.note("/* in the background */ " + strings.Join(statements, "; "))
 	b := &background{done: make(chan struct{})}
 	go func() {
 		defer close(b.done)
-		rows, _ := d.conn.Query(context.Background(), cleanupCall(arguments))
+		last := len(statements) - 1
+		for _, statement := range statements[:last] {
+			if _, b.err = d.conn.Exec(context.Background(), statement); b.err != nil {
+				return
+			}
+		}
+		rows, _ := d.conn.Query(context.Background(), statements[last])
 		b.run, b.err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[runRecord])
 	}()
 	return b
@@ -123,6 +145,36 @@ func (d *database) insert(user int, status string, first, last int) {
 	d.exec(fmt.Sprintf(`INSERT INTO notifications (id, user_id, status, created_at)
 SELECT lpad(i::text, 32, '0')::%s, %s, '%s', timestamptz '2025-01-01 00:00Z' + i * interval '1 minute'
 FROM generate_series(%d, %d) AS i ORDER BY hashint4(i)`, d.typeOf("id"), key(user), status, first, last))
+}
+
+// rowsPerPage makes the notifications to be inserted so long that no more than these have room on a page. With one, some pages hold
+// only what is kept: then there are fewer victims than pages, and a batch is some users. With more, it is a range of pages.
+func (d *database) rowsPerPage(n int) {
+	d.t.Helper()
+	d.exec(fmt.Sprintf("ALTER TABLE notifications ALTER message SET STORAGE PLAIN, ALTER message SET DEFAULT repeat('x', %d)", 7600/n-100))
+}
+
+// nextBatch does a batch of run 1, and returns how many it deleted; -1 is for NULL, the end of the run.
+func (d *database) nextBatch() int {
+	d.t.Helper()
+	return d.batch(runRecord{ID: 1})
+}
+
+// wantBatches compares the number of batches that run 1 has left, and whether each is some users or a range of pages.
+func (d *database) wantBatches(n int, ofUsers bool) {
+	d.t.Helper()
+	const batches = `SELECT count(*) || ', of users: ' || bool_or(first_user IS NOT NULL) FROM notification_cleanup_batches WHERE run_id = 1 AND NOT done`
+	if got, want := one[string](d, batches), fmt.Sprintf("%d, of users: %t", n, ofUsers); got != want {
+		d.t.Errorf("batches are left: %s, want %s", got, want)
+	}
+}
+
+// wantEnded is for when no run should be open.
+func (d *database) wantEnded(after string) {
+	d.t.Helper()
+	d.wantNone(after, "the queue is not empty", `SELECT b::text FROM notification_cleanup_batches AS b
+		UNION ALL SELECT c::text FROM notification_cleanup_cutoffs AS c`)
+	d.wantNone(after, "a run has no end", "SELECT r::text FROM notification_cleanup_runs AS r WHERE finished_at IS NULL")
 }
 
 func (d *database) typeOf(column string) string {

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"path"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,22 +21,11 @@ import (
 // versionTable is goose's table for our versions, beside an application's own goose_db_version.
 const versionTable = "notification_cleanup_schema_version"
 
-// migration is a line of the output of migrate.
-type migration struct {
-	Version   int64      `json:"version"`
-	Name      string     `json:"name"`
-	State     string     `json:"state"`
-	AppliedAt *time.Time `json:"applied_at"`
-}
-
 // migrate applies every pending migration (direction "up" or ""), rolls all of them back ("down") or does neither
 // ("status"), and prints their states.
 func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnConfig) error {
 	db := stdlib.OpenDB(*config)
 	defer db.Close()
-	if err := db.PingContext(ctx); err != nil {
-		return fmt.Errorf("connect to database: %w", err)
-	}
 	migrator, err := newMigrator(db)
 	if err != nil {
 		return fmt.Errorf("load migrations: %w", err)
@@ -69,26 +56,17 @@ func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnCon
 	if err != nil {
 		return fmt.Errorf("read migration status: %w", err)
 	}
-	lines := [][]string{{"version", "name", "state", "applied_at"}}
+	var versions []int64
+	var names, words []string
+	var times []*time.Time
 	for _, s := range states {
-		m := migration{Version: s.Source.Version, Name: path.Base(s.Source.Path), State: string(s.State)}
-		var appliedAt string
+		versions, names, words, times = append(versions, s.Source.Version), append(names, path.Base(s.Source.Path)), append(words, string(s.State)), append(times, nil)
 		if s.State == goose.StateApplied {
-			m.AppliedAt = &s.AppliedAt
-			appliedAt = s.AppliedAt.Format(time.RFC3339)
+			times[len(times)-1] = &s.AppliedAt
 		}
-		if a.cfg.Format == "json" {
-			if err := json.NewEncoder(a.stdout).Encode(m); err != nil {
-				return err
-			}
-			continue
-		}
-		lines = append(lines, []string{strconv.FormatInt(m.Version, 10), m.Name, m.State, appliedAt})
 	}
-	if a.cfg.Format == "json" {
-		return nil
-	}
-	return writeTable(a.stdout, lines)
+	return a.print(ctx, `SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz(0)[]) AS m (version, name, state, applied_at)`,
+		versions, names, words, times)
 }
 
 // newMigrator returns goose over the embedded migrations. Concurrent migrators wait for each other, up to an hour:

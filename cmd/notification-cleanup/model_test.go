@@ -21,14 +21,15 @@ func TestModel(t *testing.T) {
 	for _, name := range []string{"1", "2"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := adopt(t, nullable)
+			// Four notifications a page, so that a run has several batches.
+			d := adopt(t, nullable, "ALTER TABLE notifications ADD filler text DEFAULT repeat('x', 1900); ALTER TABLE notifications ALTER filler SET STORAGE PLAIN")
 			d.exec("SET TIME ZONE 'UTC'")
 			setup := d.script.statements
 			rapid.Check(t, func(t *rapid.T) {
 				d := *d
 				d.t = t
 				d.script.statements = slices.Clone(setup)
-				d.exec("TRUNCATE notifications, notification_cleanup_runs RESTART IDENTITY")
+				d.exec("TRUNCATE notifications, notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches RESTART IDENTITY")
 				m := &model{database: &d, max: 1}
 				m.Insert(t)
 				t.Repeat(rapid.StateMachineActions(m)) // the exported methods, and Check after each
@@ -68,16 +69,27 @@ func (all notifications) where(condition func(*notification) bool) notifications
 func isLive(n *notification) bool { return n.deletedAt == null }
 
 type modelRun struct {
-	max, keep int
-	startedAt string
-	finished  bool
-	counts    counts
-	restored  int
+	id, max, keep     int
+	startedAt         string
+	finished          bool
+	counts            counts
+	planned, restored int
+	cutoffs           map[string]*modelCutoff // of the users with something to delete, until the run has ended
+}
+
+func (r *modelRun) String() string {
+	return fmt.Sprintf("%d %d %s %v %d %v %d", r.max, r.keep, r.startedAt, r.finished, r.planned, r.counts, r.restored)
+}
+
+type modelCutoff struct {
+	notification              // the newest that goes
+	total, deletable, deleted int
+	planned                   notifications // what was to go; nobody has touched it since
 }
 
 const (
 	null  = "NULL"
-	today = "'2026-01-01 00:00:00+00'" // or later: nothing here happens in between
+	today = "'3000-01-01 00:00:00+00'" // or earlier: nothing here happens in between
 )
 
 var users = []string{"'alice'", "'bob'", "'carol'", "'dave'"}
@@ -101,35 +113,35 @@ type modelPreview struct {
 	live, unread, deletable int
 }
 
-// judge applies section 1 of the design to these users' notifications: it adds to the counts of a run, and returns what
-// the run deletes and what the preview says.
-func (m *model) judge(chosen []string, startedAt string, c *counts) (excess notifications, preview []modelPreview) {
+func newestFirst(a, b *notification) int {
+	return -cmp.Or(cmp.Compare(a.createdAt, b.createdAt), cmp.Compare(a.id, b.id))
+}
+
+// judge applies section 1 of the design to these users' notifications: it returns what the preview says, and the cut-offs.
+func (m *model) judge(chosen []string, limit, keep int, c *counts) (preview []modelPreview, cutoffs map[string]*modelCutoff) {
+	cutoffs = map[string]*modelCutoff{}
 	for _, user := range users {
 		live := m.where(isLive).where(func(n *notification) bool { return n.user == user })
-		if len(live) <= m.max || !slices.Contains(chosen, user) {
+		if len(live) <= limit || !slices.Contains(chosen, user) {
 			continue
 		}
 		unread := live.where(func(n *notification) bool { return n.status == "'unread'" })
 		read := live.where(func(n *notification) bool {
-			return n.status == "'read'" && n.createdAt != null && n.createdAt <= startedAt
+			return n.status == "'read'" && n.createdAt != null && n.createdAt <= today
 		})
-		slices.SortFunc(read, func(a, b *notification) int { // newest first
-			return -cmp.Or(cmp.Compare(a.createdAt, b.createdAt), cmp.Compare(a.id, b.id))
-		})
-		read = read[min(m.keep, len(read)):]
-		excess = append(excess, read...)
+		slices.SortFunc(read, newestFirst)
+		read = read[min(keep, len(read)):]
 		preview = append(preview, modelPreview{user, len(live), len(unread), len(read)})
 		c.OverLimit++
-		c.Deleted += int64(len(read))
-		if len(read) > 0 {
-			c.Cleaned++
-		}
-		if len(live)-len(read) > m.max {
+		if len(live)-len(read) > limit {
 			c.StillOver++
+		}
+		if len(read) > 0 {
+			cutoffs[user] = &modelCutoff{notification: *read[0], total: len(live), deletable: len(read), planned: read}
 		}
 	}
 	slices.SortStableFunc(preview, func(a, b modelPreview) int { return cmp.Compare(b.deletable, a.deletable) })
-	return excess, preview
+	return preview, cutoffs
 }
 
 // state is what lines returns, in the database.
@@ -137,8 +149,8 @@ const state = `SELECT line FROM (
 	SELECT 1, id, format('(%%s, %%L, %%L, %%L, %%L)', id, user_id, status, created_at, deleted_at)
 	FROM notifications
 	UNION ALL
-	SELECT 2, id, format('run %%s {%%s %%s %%L %%s {%%s %%s %%s %%s %%s} %%s}', id, max_notifications, min_keep, started_at,
-		(finished_at IS NOT NULL)::text, users_over_limit, users_cleaned, users_still_over_limit, notifications_deleted,
+	SELECT 2, id, format('run %%s: %%s %%s %%L %%s %%s {%%s %%s %%s %%s %%s} %%s', id, max_notifications, min_keep, started_at,
+		(finished_at IS NOT NULL)::text, notifications_planned, users_over_limit, users_cleaned, users_still_over_limit, notifications_deleted,
 		notifications_skipped, notifications_restored)
 	FROM notification_cleanup_runs
 	UNION ALL
@@ -148,14 +160,17 @@ const state = `SELECT line FROM (
 	UNION ALL
 	SELECT 4, 0, format('stats %%s %%s %%s', total_notifications, users_with_notifications, users_over_limit)
 	FROM notification_stats(%[1]d)
+	UNION ALL
+	SELECT 5, run_id, format('run %%s has cut-offs for %%s users', run_id, count(*)) FROM notification_cleanup_cutoffs AS c
+	WHERE EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = c.run_id) GROUP BY run_id
 ) AS state (kind, id, line) ORDER BY kind, id`
 
 func (m *model) lines() (lines []string) {
 	for _, n := range m.notifications {
 		lines = append(lines, n.String())
 	}
-	for i, run := range m.runs {
-		lines = append(lines, fmt.Sprint("run ", i+1, *run))
+	for _, run := range m.runs {
+		lines = append(lines, fmt.Sprintf("run %d: %v", run.id, run))
 	}
 	live, owners := m.where(isLive), map[string]bool{}
 	for _, n := range live {
@@ -163,8 +178,14 @@ func (m *model) lines() (lines []string) {
 	}
 	delete(owners, null)
 	var c counts
-	_, preview := m.judge(users, today, &c)
-	return append(lines, fmt.Sprint("preview ", preview), fmt.Sprint("stats ", len(live), len(owners), c.OverLimit))
+	preview, _ := m.judge(users, m.max, m.keep, &c)
+	lines = append(lines, fmt.Sprint("preview ", preview), fmt.Sprint("stats ", len(live), len(owners), c.OverLimit))
+	for _, run := range m.runs {
+		if run.cutoffs != nil {
+			lines = append(lines, fmt.Sprintf("run %d has cut-offs for %d users", run.id, len(run.cutoffs)))
+		}
+	}
+	return lines
 }
 
 // clock is a time that no case made up. It must not be in a message: rapid takes a failure that says something else the
@@ -204,7 +225,18 @@ func (m *model) change(t *rapid.T, statement string) notifications {
 	first := rapid.IntRange(1, m.inserted+1).Draw(t, "first")
 	last := first + rapid.IntRange(0, 5).Draw(t, "more")
 	m.exec(fmt.Sprintf("%s WHERE id BETWEEN %d AND %d", statement, first, last))
-	return m.where(func(n *notification) bool { return first <= n.id && n.id <= last })
+	touched := m.where(func(n *notification) bool { return first <= n.id && n.id <= last })
+	m.untrack(touched)
+	return touched
+}
+
+// untrack is for notifications that may lie elsewhere now: whether a run that is not through still takes them depends on that.
+func (m *model) untrack(touched notifications) {
+	for _, run := range m.runs {
+		for _, cutoff := range run.cutoffs {
+			cutoff.planned = cutoff.planned.where(func(n *notification) bool { return !slices.Contains(touched, n) })
+		}
+	}
 }
 
 func (m *model) UserMarks(t *rapid.T) {
@@ -227,46 +259,114 @@ func (m *model) remove(gone notifications) {
 	m.notifications = m.where(func(n *notification) bool { return !slices.Contains(gone, n) })
 }
 
-// open opens a run, in the model only. It draws the limits, for which it compares the preview, and the start.
-func (m *model) open(t *rapid.T, finished bool) *modelRun {
+// drawLimits draws limits, often those of a run that is not through, and compares the preview for them.
+func (m *model) drawLimits(t *rapid.T) {
 	m.max = rapid.IntRange(1, 10).Draw(t, "max_notifications")
 	m.keep = rapid.IntRange(0, m.max).Draw(t, "min_keep")
+	for _, run := range m.runs {
+		if run.cutoffs != nil && rapid.Bool().Draw(t, "of a run that is not through") {
+			m.max, m.keep = run.max, run.keep
+		}
+	}
 	m.Check(t)
-	startedAt := drawTime(t, fmt.Sprintf("12:00:%02d", len(m.runs)+1))
-	run := &modelRun{max: m.max, keep: m.keep, startedAt: startedAt, finished: finished}
+}
+
+// open opens a run, in the model: the database has done so.
+func (m *model) open(chosen []string) *modelRun {
+	run := &modelRun{id: len(m.runs) + 1, max: m.max, keep: m.keep, finished: true}
+	run.startedAt = one[string](m.database, fmt.Sprintf("SELECT quote_literal(started_at) FROM notification_cleanup_runs WHERE id = %d", run.id))
+	_, cutoffs := m.judge(chosen, m.max, m.keep, &run.counts)
+	for _, cutoff := range cutoffs {
+		run.planned += cutoff.deletable
+	}
+	if run.planned > 0 {
+		run.cutoffs, run.finished = cutoffs, false
+	}
 	m.runs = append(m.runs, run)
 	return run
 }
 
-// softDelete does what a call did in the database.
-func (m *model) softDelete(chosen []string, calledAt string, run *modelRun) {
-	excess, _ := m.judge(chosen, calledAt, &run.counts)
-	for _, n := range excess {
+// unfinished is the run that a plan with the limits of the latest call continues.
+func (m *model) unfinished() *modelRun {
+	for _, run := range m.runs {
+		if run.cutoffs != nil && run.max == m.max && run.keep == m.keep && run.startedAt > "'2026" {
+			return run
+		}
+	}
+	return nil
+}
+
+// follow does what the database did for a run: which notifications go depends on how far it is, but none that may not. It returns
+// how many went.
+func (m *model) follow(t *rapid.T, run *modelRun) (deleted int) {
+	gone := all[int](m.database, fmt.Sprintf("SELECT id FROM notifications WHERE deleted_at = %s ORDER BY id", run.startedAt))
+	for _, n := range m.where(isLive).where(func(n *notification) bool { return slices.Contains(gone, n.id) }) {
+		cutoff := run.cutoffs[n.user]
+		if cutoff == nil || n.status != "'read'" || n.createdAt == null || newestFirst(n, &cutoff.notification) < 0 {
+			t.Fatalf("run %d deleted %v", run.id, n)
+		}
 		n.deletedAt = run.startedAt
+		m.untrack(notifications{n})
+		cutoff.deleted++
+		deleted++
+	}
+	run.counts.Deleted += int64(deleted)
+	return deleted
+}
+
+// end is for a run that is closed, or given up.
+func (m *model) end(t *rapid.T, run *modelRun, finished bool) {
+	if run.cutoffs == nil {
+		return
+	}
+	for user, cutoff := range run.cutoffs {
+		if finished && len(cutoff.planned) > 0 {
+			t.Fatalf("run %d has ended, and left %v", run.id, cutoff.planned)
+		}
+		if cutoff.deleted > 0 {
+			run.counts.Cleaned++
+		}
+		live := m.where(isLive).where(func(n *notification) bool { return n.user == user })
+		if cutoff.total-cutoff.deletable <= run.max && cutoff.total-cutoff.deleted > run.max && len(live) > run.max {
+			run.counts.StillOver++
+		}
+	}
+	run.cutoffs, run.finished = nil, finished
+}
+
+// age moves a run into the past: so the deletions of runs and users are in any order, and one that is not through is given up.
+func (m *model) age(t *rapid.T, run *modelRun) {
+	startedAt := drawTime(t, fmt.Sprintf("12:00:%02d", run.id))
+	m.exec(fmt.Sprintf(`UPDATE notifications SET deleted_at = %[1]s WHERE deleted_at = %[3]s;
+UPDATE notification_cleanup_runs SET started_at = %[1]s WHERE id = %[2]d`, startedAt, run.id, run.startedAt))
+	for _, n := range m.where(func(n *notification) bool { return n.deletedAt == run.startedAt }) {
+		n.deletedAt = startedAt
+	}
+	run.startedAt = startedAt
+}
+
+// giveUp is what a plan does first.
+func (m *model) giveUp(t *rapid.T) {
+	for _, run := range m.runs {
+		if run.startedAt < "'2026" {
+			m.end(t, run, false)
+		}
 	}
 }
 
-// drawUsers draws some users, perhaps twice, and NULL.
-func drawUsers(t *rapid.T) []string {
-	return rapid.SliceOfN(rapid.SampledFrom(append(users, null)), 0, 6).Draw(t, "user_ids")
-}
-
-// array is the argument user_ids.
-func array(users []string) string { return "ARRAY[" + strings.Join(users, ", ") + "]::text[]" }
-
-// CleanUp is a whole run, which is then moved into the past: so nothing depends on the clock, and the deletions of runs
-// and users are in any order.
+// CleanUp is a whole run.
 func (m *model) CleanUp(t *rapid.T) {
-	run := m.open(t, true)
+	m.drawLimits(t)
 	limits, chosen := fmt.Sprintf("%d, %d", m.max, m.keep), users
 	size := rapid.IntRange(1, 10).Draw(t, "batch_size")
 	callers := []string{"function", "function", "function for some", "function for some", "procedure", "procedure", "program"} // it is slow
-	switch rapid.SampledFrom(callers).Draw(t, "caller") {
+	caller := rapid.SampledFrom(callers).Draw(t, "caller")
+	switch caller {
 	case "function":
 		m.cleanup(limits)
 	case "function for some":
-		chosen = drawUsers(t)
-		m.cleanup(limits + ", " + array(chosen))
+		chosen = rapid.SliceOfN(rapid.SampledFrom(append(users, null)), 0, 6).Draw(t, "user_ids") // perhaps twice
+		m.cleanup(limits + ", ARRAY[" + strings.Join(chosen, ", ") + "]::text[]")
 	case "procedure":
 		m.exec(fmt.Sprintf("CALL cleanup_notifications_in_batches(%s, %d)", limits, size))
 	case "program":
@@ -278,24 +378,65 @@ func (m *model) CleanUp(t *rapid.T) {
 			t.Fatalf("exit status %d", status)
 		}
 	}
-	m.exec(fmt.Sprintf(`UPDATE notifications SET deleted_at = %[1]s WHERE deleted_at = (SELECT started_at FROM notification_cleanup_runs WHERE id = %[2]d);
-UPDATE notification_cleanup_runs SET started_at = %[1]s WHERE id = %[2]d`, run.startedAt, len(m.runs)))
-	m.softDelete(chosen, today, run)
+	if !strings.HasPrefix(caller, "function") {
+		m.giveUp(t)
+		if run := m.unfinished(); run != nil {
+			m.follow(t, run)
+			m.end(t, run, true)
+		}
+	}
+	run := m.open(chosen)
+	m.follow(t, run)
+	m.end(t, run, true)
+	if run.counts.Deleted != int64(run.planned) {
+		t.Fatalf("run %d deleted %d of %d", run.id, run.counts.Deleted, run.planned)
+	}
+	m.age(t, run)
 }
 
-// CleanUpByRunID adds to a run, old or new, first some users and then the others.
-func (m *model) CleanUpByRunID(t *rapid.T) {
+// Plan opens a run, and leaves it.
+func (m *model) Plan(t *rapid.T) {
+	m.drawLimits(t)
+	call := fmt.Sprintf("SELECT id FROM plan_notification_cleanup(%d, %d, %d)", m.max, m.keep, rapid.IntRange(1, 10).Draw(t, "batch_size"))
+	m.note(call)
+	got := one[int](m.database, call)
+	m.giveUp(t)
+	run := m.unfinished()
+	if run == nil {
+		run = m.open(users)
+	}
+	if got != run.id {
+		t.Fatalf("%s is %d, want %d", call, got, run.id)
+	}
+}
+
+// Work does some batches of a run, old or new, in one session or another, of which one may break off.
+func (m *model) Work(t *rapid.T) {
 	id := rapid.IntRange(1, len(m.runs)+1).Draw(t, "run_id")
+	call := fmt.Sprintf("SELECT cleanup_next_batch(%d)", id)
 	if id > len(m.runs) {
-		m.openRun(strings.Trim(m.open(t, false).startedAt, "'"), m.max, m.keep)
+		m.refused(call, "22023")
+		return
 	}
 	run := m.runs[id-1]
-	m.max, m.keep = run.max, run.keep
-	some := drawUsers(t)
-	others := slices.DeleteFunc(slices.Clone(users), func(user string) bool { return slices.Contains(some, user) })
-	for _, chosen := range [][]string{some, others} {
-		m.cleanup(fmt.Sprintf("%d, %d, %s, %d", m.max, m.keep, array(chosen), id))
-		m.softDelete(chosen, run.startedAt, run)
+	for range rapid.IntRange(1, 3).Draw(t, "batches") {
+		if rapid.IntRange(0, 4).Draw(t, "breaks off") == 4 {
+			m.exec("BEGIN; " + call + "; ROLLBACK")
+		}
+		m.note(call)
+		switch got := one[*int](m.database, call); {
+		case got == nil:
+			m.end(t, run, true)
+		case run.cutoffs == nil:
+			t.Fatalf("%s is %d, but it has ended", call, *got)
+		default:
+			if want := m.follow(t, run); *got != want {
+				t.Fatalf("%s is %d, but deleted %d", call, *got, want)
+			}
+		}
+	}
+	if run.cutoffs == nil || rapid.IntRange(0, 3).Draw(t, "grows old") == 3 {
+		m.age(t, run)
 	}
 }
 
@@ -308,10 +449,12 @@ func (m *model) Restore(t *rapid.T) {
 	}
 	m.note(call)
 	got, run := one[int](m.database, call), m.runs[id-1]
+	m.end(t, run, false)
 	restored := m.where(func(n *notification) bool { return n.deletedAt == run.startedAt })
 	for _, n := range restored {
 		n.deletedAt = null
 	}
+	m.untrack(restored)
 	run.restored += len(restored)
 	if got != len(restored) {
 		t.Fatalf("restore_notifications(%d) is %d, want %d", id, got, len(restored))

@@ -12,7 +12,7 @@ import (
 // live is a checksum of the notifications and of which are live.
 const live = `SELECT md5(string_agg(id || ' ' || (deleted_at IS NULL), ' ' ORDER BY id)) FROM notifications`
 
-// ways are the ways to run the cleanup, in batches of one user where there are batches.
+// ways are the ways to run the cleanup, in batches of one page where there are batches.
 var ways = map[string]func(t *testing.T, d *database){
 	"function":  func(_ *testing.T, d *database) { d.exec(`SELECT cleanup_notifications()`) },
 	"procedure": func(_ *testing.T, d *database) { d.exec(`CALL cleanup_notifications_in_batches(batch_size => 1)`) },
@@ -162,9 +162,10 @@ func TestTheProcedureIgnoresTheCallersSearchPath(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(inboxes)
 	d.exec(`CREATE SCHEMA evil; CREATE TABLE evil.notification_cleanup_runs AS TABLE notification_cleanup_runs;
-		CREATE FUNCTION evil.cleanup_notifications(integer, integer, text) RETURNS public.notification_cleanup_runs LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
-		CREATE FUNCTION evil.cleanup_notifications(integer, integer, public.notification_user_id[], bigint) RETURNS public.notification_cleanup_runs
+		CREATE FUNCTION evil.plan_notification_cleanup(integer, integer, integer) RETURNS public.notification_cleanup_runs
 			LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
+		CREATE FUNCTION evil.cleanup_next_batch(bigint) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
+		CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
 		CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
 		CREATE TEMPORARY TABLE notifications (id integer)`)
 	d.exec(`SET search_path = evil, pg_temp, public, pg_catalog`)
@@ -178,21 +179,34 @@ func TestTheProcedureStopsAfterTheBatchThatCrossesTheTimeLimit(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.exec(inboxes)
-	d.exec(`CALL cleanup_notifications_in_batches(batch_size => 1, time_limit => '1 microsecond')`)
-	if got := one[string](d, `SELECT row(users_over_limit, notifications_deleted, finished_at >= started_at)::text FROM notification_cleanup_runs`); got != "(1,1000,t)" {
-		t.Errorf("the record is %s, want one user, 1000 deleted, finished", got)
-	}
+	// The first pages hold nothing but what goes of user 1.
+	pages := all[int](d, `SELECT count(*) FROM notifications GROUP BY (ctid::text::point)[0] ORDER BY (ctid::text::point)[0] LIMIT 2`)
+	const call = `CALL cleanup_notifications_in_batches(batch_size => 1, time_limit => '1 microsecond')`
+	d.exec(call)
+	d.wantRuns(fmt.Sprintf("(1,1950,%d,0,t)", pages[0]))
+	d.exec(call) // goes on
+	d.wantRuns(fmt.Sprintf("(1,1950,%d,0,t)", pages[0]+pages[1]))
+	d.exec(`CALL cleanup_notifications_in_batches(time_limit => '1 day')`)
+	d.wantRuns("(1,1950,1950,2,f)", "(2,0,0,0,f)")
+	d.wantEnded("the last call")
 }
 
 func TestTheProcedureTellsItsProgress(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.exec(inboxes)
-	out := callInPsql(t, d, "batch_size => 1")
-	for _, says := range []string{"1 of 3 users done, 1000 notifications deleted", "2 of 3 users done, 1950 notifications", "3 of 3 users done, 1950 notifications"} {
+	out := callInPsql(t, d, "batch_size => 1000")
+	for _, says := range []string{
+		"run 1: 3 users over the limit, 1950 notifications to delete",
+		"run 1: 1000 of 1950 notifications deleted, 0 skipped, 00:",
+		"run 1: 1950 of 1950 notifications deleted, 0 skipped, 00:",
+	} {
 		if !strings.Contains(out, says) {
 			t.Errorf("no %q in %s", says, out)
 		}
+	}
+	if n := strings.Count(out, "NOTICE"); n != 3 {
+		t.Errorf("%d notices, want 3: %s", n, out)
 	}
 }
 
@@ -207,19 +221,29 @@ func callInPsql(t *testing.T, d *database, arguments string) string {
 	return string(out)
 }
 
-func TestTheProcedurePacksWholeUsersIntoBatchesOfAboutBatchSize(t *testing.T) {
+func TestABatchIsAboutBatchSize(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
-	for user := 1; user <= 5; user++ { // with 4 to delete each: 4 + 4, 4 + 4, 4
-		d.insert(user, "read", 10*user, 10*user+4)
-	}
-	out := callInPsql(t, d, "4, 1, batch_size => 7")
-	if n := one[int](d, `SELECT count(DISTINCT xmin::text) FROM notifications WHERE deleted_at IS NOT NULL`); n != 3 {
-		t.Errorf("%d transactions, want 3: %s", n, out)
+	for size, want := range map[int][]int{
+		1:    {10, 10, 10, 10, 10, 10, 10, 10, 10, 10}, // a page at least
+		10:   {10, 10, 10, 10, 10, 10, 10, 10, 10, 10},
+		25:   {20, 20, 30, 30},
+		1000: {100},
+	} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.rowsPerPage(10)
+			d.insert(alice, "read", 1, 70)
+			d.insert(bob, "read", 101, 130)
+			out := callInPsql(t, d, fmt.Sprintf("20, 0, batch_size => %d", size))
+			if got := all[int](d, `SELECT count(*) FROM notifications WHERE deleted_at IS NOT NULL GROUP BY xmin::text ORDER BY 1`); !slices.Equal(got, want) {
+				t.Errorf("%d notifications a transaction, want %d: %s", got, want, out)
+			}
+		})
 	}
 }
 
-func TestTheProcedureCountsUsersWithNothingToDeleteAllAtOnce(t *testing.T) {
+func TestUsersWithNothingToDeleteCostNoBatch(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	for user := 1; user <= 3; user++ {
@@ -228,8 +252,11 @@ func TestTheProcedureCountsUsersWithNothingToDeleteAllAtOnce(t *testing.T) {
 	d.insert(4, "read", 40, 44)
 	out := callInPsql(t, d, "4, 1, batch_size => 1")
 	const record = `SELECT row(users_over_limit, users_cleaned, users_still_over_limit)::text FROM notification_cleanup_runs`
-	if got := one[string](d, record); got != "(4,1,3)" || !strings.Contains(out, "1 of 4 users") || strings.Count(out, "NOTICE") != 2 {
-		t.Errorf("the record is %s, want (4,1,3) in 2 steps: %s", got, out)
+	if got := one[string](d, record); got != "(4,1,3)" || !strings.Contains(out, "4 of 4 notifications") || strings.Count(out, "NOTICE") != 2 {
+		t.Errorf("the record is %s, want (4,1,3) in one batch: %s", got, out)
+	}
+	if out := callInPsql(t, d, "4, 1, batch_size => 1"); !strings.Contains(out, "3 users over the limit, 0 notifications to delete") || strings.Count(out, "NOTICE") != 1 {
+		t.Errorf("with nothing to delete it says %s", out)
 	}
 }
 

@@ -141,14 +141,12 @@ func TestFutureBeginsAfterTheRunHasStarted(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.insert(alice, "read", 1, 10)
-	run := d.openRun("2025-01-01 00:05Z", 3, 0)
+	d.exec("ALTER TABLE notification_cleanup_runs ALTER started_at SET DEFAULT '2025-01-01 00:05Z'")
 	d.set("created_at = created_at + interval '1 microsecond'", 5, 5)
-	d.wantCleanup(run, "1-4", counts{OverLimit: 1, Cleaned: 1, StillOver: 1, Deleted: 4})
+	d.wantCleanup("3, 0", "1-4", counts{OverLimit: 1, Cleaned: 1, StillOver: 1, Deleted: 4})
+	d.exec("SELECT restore_notifications(1); DELETE FROM notification_cleanup_runs")
 	d.set("created_at = created_at - interval '1 microsecond'", 5, 5)
-	d.cleanup(run)
-	if got := d.numbers("deleted_at = '2025-01-01 00:05Z'"); got != "1-5" {
-		t.Errorf("deleted %q, want 1-5", got)
-	}
+	d.wantCleanup("3, 0", "1-5", counts{OverLimit: 1, Cleaned: 1, StillOver: 1, Deleted: 5})
 }
 
 func TestInfinitelyOldIsTheOldest(t *testing.T) {
@@ -334,46 +332,35 @@ func TestEmptyListIsNobody(t *testing.T) {
 	d.wantRecorded(run)
 }
 
-// openRun opens a run as the driver does, and returns the arguments that add to it.
-func (d *database) openRun(startedAt string, maxNotifications, minKeep int) string {
-	d.t.Helper()
-	d.exec(fmt.Sprintf("INSERT INTO notification_cleanup_runs (started_at, max_notifications, min_keep) VALUES ('%s', %d, %d)",
-		startedAt, maxNotifications, minKeep))
-	return fmt.Sprintf("%d, %d, run_id => %d", maxNotifications, minKeep, one[int](d, "SELECT max(id) FROM notification_cleanup_runs"))
-}
-
-func TestRunIDAddsToThatRun(t *testing.T) {
+func TestARunEndsWhenItsBatchesAreDone(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.insert(alice, "read", 1, 1001)
-	d.insert(bob, "read", 2001, 3001)
 	d.insert(carol, "unread", 4001, 5001)
-	batch := d.openRun("2025-06-01 12:00Z", 1000, 100)
-	d.cleanup(batch + ", " + usersArgument(alice, carol))
-	run := d.cleanup(batch + ", " + usersArgument(bob))
-	d.wantDeletedBy(run, "1-901 2001-2901", counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1802})
-	if got := d.numbers("deleted_at = '2025-06-01 12:00Z'"); got != "1-901 2001-2901" {
-		t.Errorf("with the started_at of the run are deleted %q", got)
+	planned := d.plan("")
+	if planned.counts != (counts{OverLimit: 2, StillOver: 1}) || planned.Planned != 901 {
+		t.Errorf("planned is %+v", planned)
 	}
-	d.wantRecorded(run)
-}
-
-func TestWhoOpensARunFinishesIt(t *testing.T) {
-	t.Parallel()
-	d := newDatabase(t)
-	if run := d.cleanup(d.openRun("2025-06-01 12:00Z", 1000, 100)); run.FinishedAt != nil {
-		t.Errorf("finished_at is %v, want NULL", run.FinishedAt)
+	const record = "SELECT * FROM notification_cleanup_runs"
+	read := func() runRecord { return collect(d, pgx.RowToStructByName[runRecord], record)[0] }
+	if n := d.nextBatch(); n != 901 {
+		t.Errorf("deleted %d", n)
 	}
-}
-
-func TestAddingToAFinishedRunFinishesItAgain(t *testing.T) {
-	t.Parallel()
-	d := newDatabase(t)
-	first := d.cleanup("")
-	again := d.cleanup(fmt.Sprintf("run_id => %d", first.ID))
-	if again.FinishedAt == nil || !again.FinishedAt.After(*first.FinishedAt) || !again.StartedAt.Equal(first.StartedAt) {
-		t.Errorf("the record was %+v, is %+v", first, again)
+	if done := read(); done.FinishedAt != nil || done.counts != (counts{OverLimit: 2, StillOver: 1, Deleted: 901}) {
+		t.Errorf("after the last batch, the record is %+v", done)
 	}
+	if n := d.nextBatch(); n != -1 {
+		t.Errorf("the end of the run is %d, want NULL", n)
+	}
+	ended := read()
+	if ended.FinishedAt == nil || !ended.StartedAt.Equal(planned.StartedAt) {
+		t.Errorf("the record was %+v, is %+v", planned, ended)
+	}
+	d.wantDeletedBy(ended, "1-901", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901})
+	if n := d.nextBatch(); n != -1 || !reflect.DeepEqual(read(), ended) {
+		t.Errorf("another call of a run that has ended is %d, want NULL, and the record %+v, want %+v", n, read(), ended)
+	}
+	d.wantEnded("the run")
 }
 
 func TestRunsInOneTransactionDiffer(t *testing.T) {
@@ -434,18 +421,23 @@ func TestABatchDoesNotReadWhatIsDeleted(t *testing.T) {
 	d.insert(alice, "read", 1, 20000)
 	d.exec("UPDATE notifications SET deleted_at = '2025-06-01Z'")
 	d.insert(alice, "read", 20001, 21101)
-	d.insert(bob, "read", 30001, 60000)
+	d.rowsPerPage(10)
+	d.insert(bob, "unread", 30001, 42000)
 	d.exec("CREATE INDEX shuffled ON notifications (md5(id::text)); CLUSTER notifications USING shuffled; DROP INDEX shuffled")
 	d.exec("VACUUM ANALYZE notifications")
+	d.plan("")
+	d.wantBatches(1, true)
 	session := d.openSession() // which has no other statistics
 	session.exec("BEGIN")
-	if run := session.cleanup(usersArgument(alice)); run.Deleted != 1001 {
-		t.Errorf("%d were deleted", run.Deleted)
+	if n := session.nextBatch(); n != 1001 {
+		t.Errorf("%d were deleted", n)
 	}
-	if n := one[int](session, "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'notifications'"); n > 5000 {
+	if n := one[int](session, rowsRead); n > 5000 {
 		t.Errorf("%d rows were read, for 1101 live ones", n)
 	}
 }
+
+const rowsRead = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'notifications'"
 
 func TestAnApplicationsOwnIndexDoesNotLeadThePlannerAstray(t *testing.T) {
 	t.Parallel()
@@ -456,19 +448,38 @@ func TestAnApplicationsOwnIndexDoesNotLeadThePlannerAstray(t *testing.T) {
 		"(status) WHERE deleted_at IS NULL",
 		"(user_id) WHERE status = 'read' AND deleted_at IS NULL",
 	} {
-		t.Run(index, func(t *testing.T) {
-			t.Parallel()
-			d := newDatabase(t)
+		prepare := func(d *database, n int) {
 			d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off); CREATE INDEX ON notifications " + index)
-			d.insert(alice, "read", 1, 10000)
-			d.set("created_at = '2025-02-01Z'", 1, 10000)
+			d.insert(alice, "read", 1, n)
+			d.set("created_at = '2025-02-01Z'", 1, n)
 			if !strings.Contains(index, "WHERE") { // as if nearly all users had one notification, each of its own time
 				d.exec("ALTER TABLE notifications ALTER user_id SET (n_distinct = -1), ALTER created_at SET (n_distinct = -1); ANALYZE notifications")
 			}
+		}
+		t.Run(index, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			prepare(d, 10000)
 			// As in TestIsQuickWithoutPlannerStatistics: by that index, all of the inbox is read again for each notification.
 			d.wantCleanup("", "1-9900", counts{OverLimit: 1, Cleaned: 1, Deleted: 9900})
 			d.exec("UPDATE notifications SET deleted_at = NULL")
 			d.wantCleanup(usersArgument(alice), "1-9900", counts{OverLimit: 1, Cleaned: 1, Deleted: 9900})
+		})
+		t.Run(index+" of some users", func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.rowsPerPage(1)
+			prepare(d, 500)
+			d.plan("100, 10")
+			d.wantBatches(1, true)
+			session := d.openSession()
+			session.exec("BEGIN")
+			if n := session.nextBatch(); n != 490 {
+				t.Errorf("%d were deleted", n)
+			}
+			if n := one[int](session, rowsRead); n > 10000 {
+				t.Errorf("%d rows were read, of 500", n)
+			}
 		})
 	}
 }
@@ -601,7 +612,15 @@ func TestPartitionedTable(t *testing.T) {
 				PRIMARY KEY (id`+map[bool]string{true: ", created_at"}[strings.HasPrefix(by, "RANGE")]+`)) PARTITION BY `+by, partitions)
 			d.insert(alice, "read", 1, 1001)
 			d.insert(bob, "unread", 2001, 3001)
-			d.wantCleanup("", "1-901", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901})
+			want := counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901}
+			d.wantCleanup("", "1-901", want)
+			d.exec("SELECT restore_notifications(1); TRUNCATE notification_cleanup_runs RESTART IDENTITY")
+			// The same pages of both partitions are a batch.
+			run, err := d.startProcedure("batch_size => 1").wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.wantDeletedBy(run, "1-901", want)
 		})
 	}
 }
@@ -611,7 +630,7 @@ var inboxView = []string{
 	`CREATE TABLE messages (message bigint PRIMARY KEY, recipient text, read_at timestamptz, sent_at timestamptz, removed_at timestamptz)`,
 	`CREATE SCHEMA retention`,
 	`CREATE VIEW retention.notifications AS
-		SELECT message AS id, recipient AS user_id, CASE WHEN read_at IS NULL THEN 'unread' ELSE 'read' END AS status,
+		SELECT ctid, message AS id, recipient AS user_id, CASE WHEN read_at IS NULL THEN 'unread' ELSE 'read' END AS status,
 			sent_at AS created_at, removed_at AS deleted_at
 		FROM messages`,
 	setSearchPath("retention, public"),
@@ -625,6 +644,12 @@ func TestViewInASchemaOfItsOwn(t *testing.T) {
 		FROM generate_series(1, 1001) AS i`)
 	d.wantCleanup("", "201-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 701})
 	d.wantStats("", "300 1 0")
+	d.exec("SELECT restore_notifications(1); TRUNCATE notification_cleanup_runs RESTART IDENTITY")
+	run, err := d.startProcedure("batch_size => 1").wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wantDeletedBy(run, "201-901", counts{OverLimit: 1, Cleaned: 1, Deleted: 701})
 	if got := one[int](d, "SELECT count(*) FROM messages WHERE removed_at IS NOT NULL"); got != 701 {
 		t.Errorf("%d messages removed, want 701", got)
 	}

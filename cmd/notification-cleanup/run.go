@@ -21,24 +21,22 @@ import (
 
 const (
 	connectTimeout = 10 * time.Second
-	// cancelTimeout is how long the server has to confirm that a statement was cancelled.
-	cancelTimeout = 5 * time.Second
-	// cancelDelay is for a confirmed request to reach its statement, and not the next one.
-	cancelDelay = 100 * time.Millisecond
+	cancelTimeout  = 5 * time.Second        // for the server to confirm that a statement was cancelled
+	cancelDelay    = 100 * time.Millisecond // for a confirmed request to reach its statement, and not the next one
 )
 
 var (
 	errInterrupted = errors.New("stopped early by a signal")
 	errTimeout     = errors.New("stopped early by TIMEOUT")
+	errGivenUp     = errors.New("stopped early: somebody restored the run, or it was older than 36 hours")
 )
 
 // app is what every command works with.
 type app struct {
-	cfg    Config
-	log    *slog.Logger
-	stdout io.Writer
-	stderr io.Writer
-	pool   *pgxpool.Pool
+	cfg            Config
+	log            *slog.Logger
+	stdout, stderr io.Writer
+	pool           *pgxpool.Pool
 }
 
 // run executes one command line. The result goes to stdout, the log to stderr; the caller prints the error.
@@ -55,7 +53,10 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 	if err != nil {
 		return err
 	}
-	a := &app{cfg: cfg, log: newLogger(cfg.LogFormat, stderr), stdout: stdout, stderr: stderr}
+	a := &app{cfg: cfg, log: slog.New(slog.NewTextHandler(stderr, nil)), stdout: stdout, stderr: stderr}
+	if cfg.LogFormat == "json" {
+		a.log = slog.New(slog.NewJSONHandler(stderr, nil))
+	}
 	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
 		if notice.SeverityUnlocalized == "WARNING" {
 			a.log.Warn(notice.Message, "hint", notice.Hint)
@@ -67,64 +68,54 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 		defer cancel()
 	}
 
-	err = a.execute(ctx, words, config)
-	switch cause := context.Cause(ctx); {
-	case err == nil || cause == nil:
+	if err = a.execute(ctx, words, config); err == nil || ctx.Err() == nil {
 		return err
-	case errors.Is(cause, errTimeout):
-		return errTimeout
-	default:
-		return errInterrupted
 	}
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		return errTimeout
+	}
+	return errInterrupted
 }
 
-func (a *app) execute(ctx context.Context, words []string, config *pgxpool.Config) error {
+func (a *app) execute(ctx context.Context, words []string, config *pgxpool.Config) (err error) {
 	command, argument, _ := strings.Cut(strings.Join(words, " "), " ")
-	var statement func(context.Context) error
+	var runID int64
 	switch {
 	case command == "migrate" && slices.Contains([]string{"", "up", "down", "status"}, argument):
-		return a.migrate(ctx, argument, config.ConnConfig)
 	case command == "restore":
-		runID, err := strconv.ParseInt(argument, 10, 64)
-		if err != nil {
+		if runID, err = strconv.ParseInt(argument, 10, 64); err != nil {
 			return usageError(fmt.Sprintf("restore takes the id of a run, not %q: notification-cleanup history lists them", argument))
 		}
-		statement = func(ctx context.Context) error { return a.restore(ctx, runID) }
-	default:
-		statement = map[string]func(context.Context) error{
-			"": a.cleanup, "run": a.cleanup, "preview": a.preview, "stats": a.stats, "history": a.history, "purge": a.purge,
-		}[strings.Join(words, " ")]
-	}
-	if statement == nil {
+	case argument != "" || !slices.Contains([]string{"", "run", "preview", "stats", "history", "purge"}, command):
 		return usageError(fmt.Sprintf("unknown command %q: notification-cleanup -help lists them", strings.Join(words, " ")))
 	}
 
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if a.pool, err = pgxpool.NewWithConfig(ctx, config); err == nil {
+		defer a.pool.Close()
+		err = a.pool.Ping(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("connect to database: %w", err)
 	}
-	defer pool.Close()
-	if err := pool.Ping(ctx); err != nil {
-		return fmt.Errorf("connect to database: %w", err)
+	switch command {
+	case "migrate":
+		return a.migrate(ctx, argument, config.ConnConfig)
+	case "preview":
+		return a.preview(ctx)
+	case "stats":
+		return a.print(ctx, `SELECT * FROM notification_stats($1)`, a.cfg.MaxNotifications)
+	case "history":
+		return a.print(ctx, `SELECT * FROM notification_cleanup_runs ORDER BY id DESC LIMIT 20`)
+	case "restore":
+		return a.print(ctx, `SELECT restore_notifications AS notifications_restored FROM restore_notifications($1)`, runID)
+	case "purge":
+		return a.purge(ctx)
 	}
-	a.pool = pool
-	return statement(ctx)
+	return a.cleanup(ctx)
 }
 
 func (a *app) preview(ctx context.Context) error {
 	return a.print(ctx, `SELECT * FROM preview_notification_cleanup($1, $2)`, a.cfg.MaxNotifications, a.cfg.MinKeep)
-}
-
-func (a *app) stats(ctx context.Context) error {
-	return a.print(ctx, `SELECT * FROM notification_stats($1)`, a.cfg.MaxNotifications)
-}
-
-func (a *app) history(ctx context.Context) error {
-	return a.print(ctx, `SELECT * FROM notification_cleanup_runs ORDER BY id DESC LIMIT 20`)
-}
-
-func (a *app) restore(ctx context.Context, runID int64) error {
-	return a.print(ctx, `SELECT restore_notifications AS notifications_restored FROM restore_notifications($1)`, runID)
 }
 
 // poolConfig turns the configuration into pgx's, with defaults where the user has set nothing.
@@ -149,9 +140,7 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	// No prepared statements, so that PgBouncer's transaction mode works; nothing here is executed often.
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	// A cancelled context returns when the server has stopped, not before.
-	conn.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &canceler{conn: conn}
-	}
+	conn.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler { return &canceler{conn: conn} }
 	return config, nil
 }
 
@@ -183,13 +172,6 @@ func (c *canceler) HandleUnwatchAfterCancel() {
 	_ = c.conn.Conn().SetDeadline(time.Time{})
 }
 
-func newLogger(format string, w io.Writer) *slog.Logger {
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, nil))
-	}
-	return slog.New(slog.NewTextHandler(w, nil))
-}
-
 // exitStatus is 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early.
 func exitStatus(err error) int {
 	var usage usageError
@@ -197,7 +179,7 @@ func exitStatus(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errInterrupted), errors.Is(err, errTimeout):
+	case errors.Is(err, errInterrupted), errors.Is(err, errTimeout), errors.Is(err, errGivenUp):
 		return 3
 	case errors.As(err, &usage):
 		return 2

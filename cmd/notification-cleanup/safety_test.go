@@ -37,10 +37,12 @@ func TestPublicMayDoNothing(t *testing.T) {
 // leastPrivileges is what the README tells to grant.
 var leastPrivileges = []string{
 	"USAGE ON SCHEMA public",
-	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats",
-	"SELECT (id, user_id, status, created_at, deleted_at), UPDATE (deleted_at) ON notifications",
+	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats, plan_notification_cleanup, cleanup_next_batch," +
+		" notification_excess, open_notification_cleanup, end_notification_cleanup",
+	"SELECT (ctid, id, user_id, status, created_at, deleted_at), UPDATE (deleted_at) ON notifications",
 	"SELECT, INSERT (max_notifications, min_keep), UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit," +
-		" notifications_deleted, notifications_skipped) ON notification_cleanup_runs",
+		" notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs",
+	"SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_cutoffs, notification_cleanup_batches",
 }
 
 // role makes a role that has these privileges only. It is dropped with the database.
@@ -60,9 +62,10 @@ func TestLeastPrivilegesSuffice(t *testing.T) {
 	d.exec("SET ROLE " + d.role(leastPrivileges...))
 	d.wantPreview("", previewRow{bob, 1001, 0, 901}, previewRow{alice, 1090, 50, 830}, previewRow{carol, 1001, 1001, 0})
 	d.wantStats("", "4092 4 3")
-	run := d.wantCleanup(usersArgument(alice, carol), "171-1000", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 830})
-	run = d.cleanup(fmt.Sprintf("%s, run_id => %d", usersArgument(bob), run.ID))
-	d.wantDeletedBy(run, "171-1000 2001-2901", counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1731})
+	d.wantCleanup(usersArgument(alice, carol), "171-1000", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 830})
+	run := d.plan("")
+	d.drain(run)
+	d.wantDeletedBy(d.record(run), "2001-2901", counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901})
 }
 
 // everything is a call of every routine, in an order in which each has something to do.
@@ -71,6 +74,8 @@ var everything = []string{
 	"SELECT * FROM notification_stats()",
 	"SELECT * FROM cleanup_notifications()",
 	"SELECT restore_notifications(1)",
+	"SELECT * FROM plan_notification_cleanup()",
+	"SELECT cleanup_next_batch(2)",
 	"CALL cleanup_notifications_in_batches()",
 	"SELECT purge_notifications('1 microsecond')",
 }
@@ -102,7 +107,8 @@ func TestNoRoutineWorksOnPartOfTheRows(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.insert(alice, "read", 1, 1001)
-	d.exec("INSERT INTO notification_cleanup_runs (max_notifications, min_keep) VALUES (1000, 100)")
+	d.plan("999")
+	d.plan("998")
 	role := d.role("USAGE ON SCHEMA public", "ALL ON ALL TABLES IN SCHEMA public", "EXECUTE ON ALL ROUTINES IN SCHEMA public")
 	d.exec("ALTER TABLE notifications ENABLE ROW LEVEL SECURITY; CREATE POLICY half ON notifications USING (" + notificationNumber + " % 2 = 0); SET ROLE " + role)
 	for _, call := range everything {
@@ -155,12 +161,13 @@ func TestReadOnlyTransactionMayLook(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	d.insert(alice, "read", 1, 1001)
-	batch := d.openRun("2025-06-01Z", 1000, 100)
+	run := d.plan("")
 	d.exec("SET default_transaction_read_only = on")
 	d.wantPreview("", previewRow{alice, 1001, 0, 901})
 	d.wantStats("", "1001 1 1")
 	d.refused(cleanupCall(""), "25006")
-	d.refused(cleanupCall(batch), "25006")
+	d.refused(fmt.Sprintf("SELECT cleanup_next_batch(%d)", run.ID), "25006")
+	d.refused("SELECT plan_notification_cleanup(999)", "25006")
 	d.refused(cleanupCall("min_keep => -1"), "22023")
 }
 
@@ -204,7 +211,7 @@ func TestHostileSearchPathChangesNothing(t *testing.T) {
 	}
 	d.exec("ROLLBACK")
 	for _, call := range everything {
-		d.exec(regexp.MustCompile(`\w*notification\w*\(`).ReplaceAllString(call, "public.$0"))
+		d.exec(regexp.MustCompile(`\w*(notification|cleanup)\w*\(`).ReplaceAllString(call, "public.$0"))
 	}
 	d.exec("RESET search_path")
 	d.wantEverythingDone("902-1001")
@@ -217,7 +224,7 @@ func (d *database) wantEverythingDone(left string) {
 		d.t.Errorf("left are %q, want %q", got, left)
 	}
 	runs := all[string](d, "SELECT format('%s deleted, %s restored', notifications_deleted, notifications_restored) FROM notification_cleanup_runs ORDER BY id")
-	if !slices.Equal(runs, []string{"901 deleted, 901 restored", "901 deleted, 0 restored"}) {
+	if !slices.Equal(runs, []string{"901 deleted, 901 restored", "901 deleted, 0 restored", "0 deleted, 0 restored"}) {
 		d.t.Errorf("the runs are %q", runs)
 	}
 }
@@ -272,7 +279,7 @@ func TestEverythingHasAComment(t *testing.T) {
 		WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') AND relname !~ 'schema_version' AND obj_description(oid, 'pg_class') IS NULL
 		UNION ALL
 		SELECT attrelid::regclass || '.' || attname FROM pg_attribute
-		WHERE attrelid IN ('notification_cleanup_runs'::regclass, 'notification_cleanup_health'::regclass) AND attnum > 0
+		WHERE attrelid::regclass::text LIKE 'notification_cleanup%' AND attrelid IN (SELECT oid FROM pg_class WHERE relkind IN ('r', 'v') AND relname !~ 'schema_version') AND attnum > 0
 			AND col_description(attrelid, attnum) IS NULL
 		UNION ALL
 		SELECT oid::regtype::text FROM pg_type

@@ -42,7 +42,11 @@ func TestAStandbyShowsWhatWouldGoAndCleansUpOnceItIsPromoted(t *testing.T) {
 	d = d.openSession()
 	d.exec(inboxes) // so this has been streamed
 	d.cleanup("2000")
-	replayed := fmt.Sprintf("SELECT pg_last_wal_replay_lsn() >= '%s'", one[string](d, "SELECT pg_current_wal_lsn()::text"))
+	d.cleanup("2000") // everything needs a second run
+	replayed := func(d *database) string {
+		return fmt.Sprintf("SELECT pg_last_wal_replay_lsn() >= '%s'", one[string](d, "SELECT pg_current_wal_lsn()::text"))
+	}
+	reached := replayed(d)
 	looks := [][]string{{"preview"}, {"run", "-dry-run"}, {"stats"}, {"history"}}
 	look := func() (result string) {
 		for _, args := range looks {
@@ -55,8 +59,9 @@ func TestAStandbyShowsWhatWouldGoAndCleansUpOnceItIsPromoted(t *testing.T) {
 	}
 	want := look()
 
+	writing := d
 	d = (&database{t: t, name: d.name, own: standby, script: d.script}).openSession()
-	eventually(t, d, replayed)
+	eventually(t, d, reached)
 	if got := look(); got != want {
 		t.Errorf("the standby says\n%s, the primary\n%s", got, want)
 	}
@@ -70,9 +75,17 @@ func TestAStandbyShowsWhatWouldGoAndCleansUpOnceItIsPromoted(t *testing.T) {
 		}
 	}
 
+	// Once it is promoted, it goes on with the run that the primary had begun.
+	writing.batch(writing.plan("batch_size => 1"))
+	eventually(t, d, replayed(writing))
 	d.exec("SELECT pg_promote()")
-	stdout, stderr, status := command(t, d, nil, "run", "-batch-size", "1")
-	expectWholeRun(t, d, status, stdout, stderr)
+	stdout, stderr, status := command(t, d, nil)
+	line, _, _ := strings.Cut(stdout, "\n")
+	expectWholeRun(t, d, status, line, stderr)
+	if !strings.HasPrefix(line, `{"id":3,`) || strings.Count(stdout, "\n") != 2 {
+		t.Errorf("stdout %s, want run 3 and one of its own", stdout)
+	}
+	d.wantEnded("the promotion")
 }
 
 // pgbouncer starts PgBouncer in transaction mode before the database, and returns its URL.
@@ -198,6 +211,9 @@ func TestLongAFullDiskLosesNothing(t *testing.T) {
 	d := s.migrated("TABLESPACE small")
 	for way := range ways {
 		d.exec(crowd)
+		if way != "function" { // so that the disk is full under a batch
+			d.plan("40, 10, batch_size => 1")
+		}
 		d.exec("CREATE TABLE filler (filling text) WITH (autovacuum_enabled = off); ALTER TABLE filler ALTER filling SET STORAGE PLAIN")
 		for _, rows := range []int{1000, 100, 10, 1} {
 			var err error
@@ -209,9 +225,11 @@ func TestLongAFullDiskLosesNothing(t *testing.T) {
 		if <-call.ended; call.err == nil || !strings.Contains(call.err.Error(), "No space left on device") {
 			t.Errorf("the %s did not find the disk full: %v", way, call.err)
 		}
-		d.wantCrowdUntouchedOrDone("a full disk under the " + way)
+		d.wantNothingHalfDone("a full disk under the "+way, way)
 		d.exec("DROP TABLE filler")
-		d.cleanup("40, 10")
+		if err := runCrowd(t, d, way); err != nil {
+			t.Error(err)
+		}
 		d.wantCrowdServed("a full disk under the " + way)
 	}
 }
