@@ -35,7 +35,8 @@ import (
 const supervise = `
 bin=$1 dir=$2; shift 2
 "$bin/initdb" -D "$dir/data" -U postgres --auth=trust --encoding=UTF8 --no-locale --no-sync && {
-	"$bin/postgres" -D "$dir/data" -k "$dir" "$@" & server=$!
+	printf '%s\n' "$@" >>"$dir/data/postgresql.conf"
+	"$bin/postgres" -D "$dir/data" -k "$dir" & server=$!
 	{ cat <&3 >/dev/null; kill -TERM $server; kill -QUIT $server; } & leash=$!
 	wait $server
 	kill $leash
@@ -45,21 +46,21 @@ rm -rf "$dir"`
 // settings trade safety for speed, as no data outlives the command. Dynamic shared memory lies with the data because the /dev/shm of a
 // container is often too small for a parallel query.
 var settings = []string{
-	"-c", "listen_addresses=", "-c", "port=5432", "-c", "max_connections=200", "-c", "timezone=UTC", "-c", "log_timezone=UTC",
-	"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
-	"-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB", "-c", "dynamic_shared_memory_type=mmap",
+	"listen_addresses=''", "port=5432", "max_connections=200", "timezone=UTC", "log_timezone=UTC",
+	"fsync=off", "synchronous_commit=off", "full_page_writes=off",
+	"shared_buffers=256MB", "max_wal_size=4GB", "dynamic_shared_memory_type=mmap",
 }
 
 // durableSettings undo what settings do for speed, for measurements.
 var durableSettings = []string{
-	"-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on",
-	"-c", "shared_buffers=1GB", "-c", "max_wal_size=8GB", "-c", "checkpoint_timeout=15min",
+	"fsync=on", "synchronous_commit=on", "full_page_writes=on",
+	"shared_buffers=1GB", "max_wal_size=8GB", "checkpoint_timeout=15min",
 }
 
 // cronSettings load pg_cron where its package is installed. Background workers need no pg_hba entry.
 var cronSettings = []string{
-	"-c", "shared_preload_libraries=pg_cron", "-c", "cron.database_name=postgres", "-c", "cron.use_background_workers=on",
-	"-c", "max_worker_processes=16",
+	"shared_preload_libraries=pg_cron", "cron.database_name=postgres", "cron.use_background_workers=on",
+	"max_worker_processes=16",
 }
 
 func main() {
