@@ -5,15 +5,14 @@
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
 -- frozen copy of sql/cleanup_next_batch.sql
--- Does one batch of a run, or ends the run when all are done: SELECT cleanup_next_batch(7); until it is NULL, each in a transaction of
--- its own. Any number of sessions may call it at the same time.
+-- Does one batch of a run, or ends it: SELECT cleanup_next_batch(7); until it is NULL. Any number of sessions may call it.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION cleanup_next_batch(run_id bigint)
 RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET row_security = off
 SET plan_cache_mode = force_custom_plan  -- so that a condition on all users, or on all pages, folds away
-SET enable_nestloop = off SET enable_seqscan = off SET jit = off
+SET enable_nestloop = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
@@ -21,31 +20,34 @@ DECLARE
     v_cutoffs record;
     v_kept notification_id[];
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
-    v_called_at CONSTANT timestamptz := clock_timestamp();
+    v_called_at timestamptz := clock_timestamp();
 BEGIN
     SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = cleanup_next_batch.run_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes the id of a run: plan_notification_cleanup() opens one.',
             MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
     END IF;
-
     LOOP
         SELECT b.* INTO v_batch FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done
         ORDER BY b.attempts, b.number LIMIT 1 FOR UPDATE SKIP LOCKED;
         EXIT WHEN FOUND;
         IF NOT EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done) THEN
-            PERFORM end_notification_cleanup(v_run.id, true);
-            RETURN NULL;
-        ELSIF clock_timestamp() > v_called_at + interval '0.9 seconds' THEN
-            RETURN 0::bigint;  -- others are at work on all that is left
+            PERFORM FROM notification_cleanup_runs AS r WHERE r.id = v_run.id FOR UPDATE SKIP LOCKED;
+            IF FOUND THEN
+                PERFORM end_notification_cleanup(v_run.id, true);
+                RETURN NULL;
+            END IF;
+            v_called_at := '-infinity';  -- for whoever ends it waits for what has been locked here in vain
         END IF;
         PERFORM pg_sleep(0.05);
+        IF clock_timestamp() > v_called_at + interval '0.9 seconds' THEN
+            RETURN 0::bigint;
+        END IF;
     END LOOP;
     PERFORM pg_sleep(0.1 * v_batch.attempts);  -- whoever was in the way gets on meanwhile
     SELECT array_agg(c.user_id) AS user_ids, array_agg(c.created_at) AS created_ats, array_agg(c.id) AS ids INTO v_cutoffs
     FROM notification_cleanup_cutoffs AS c
     WHERE c.run_id = v_run.id AND (v_batch.first_user IS NULL OR c.number >= v_batch.first_user AND c.number < v_batch.end_user);
-
     -- Lock what nobody holds, and update what was locked. SKIP LOCKED can wait all the same, for a row that is updated twice while it
     -- looks, and so can an application's trigger. Give way then, long before deadlock_timeout lets the server choose a victim.
     BEGIN
@@ -270,8 +272,7 @@ SELECT
             ON coalesce(r.finished_at, r.started_at) > coalesce(greatest(t.last_vacuum, t.last_autovacuum), '-infinity')
         WHERE t.relid = 'notifications'::regclass
     ) AS notifications_to_vacuum
-FROM (VALUES (1)) AS one_row
-LEFT JOIN (SELECT * FROM notification_cleanup_runs AS r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at DESC LIMIT 1) AS last_run ON true;
+FROM (VALUES (1)) AS one_row LEFT JOIN (SELECT * FROM notification_cleanup_runs AS r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at DESC LIMIT 1) AS last_run ON true;
 COMMENT ON VIEW notification_cleanup_health IS 'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an end, and if the table needs a VACUUM.';
 COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS 'When the last finished run ended; NULL if none ever did.';
 COMMENT ON COLUMN notification_cleanup_health.last_outcome IS 'Of that run: deleted, nothing to delete, left locked notifications; or never ran.';
@@ -344,8 +345,7 @@ BEGIN
             WHERE live.deletable OR NOT to_delete
         ) AS ranked
         GROUP BY ranked.user_id
-    ) AS inbox ON inbox.user_id = crowded.user_id
-    ORDER BY 4 DESC, 1;
+    ) AS inbox ON inbox.user_id = crowded.user_id ORDER BY 4 DESC, 1;
 END
 $$;
 -- +goose StatementEnd
@@ -486,7 +486,7 @@ BEGIN
     FOR v_run IN
         SELECT * FROM notification_cleanup_runs AS r
         WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id)
-        ORDER BY r.started_at
+        ORDER BY r.started_at FOR KEY SHARE
     LOOP
         IF v_run.started_at < clock_timestamp() - interval '36 hours' THEN
             PERFORM end_notification_cleanup(v_run.id, false);

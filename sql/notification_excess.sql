@@ -58,8 +58,7 @@ BEGIN
             WHERE live.deletable OR NOT to_delete
         ) AS ranked
         GROUP BY ranked.user_id
-    ) AS inbox ON inbox.user_id = crowded.user_id
-    ORDER BY 4 DESC, 1;
+    ) AS inbox ON inbox.user_id = crowded.user_id ORDER BY 4 DESC, 1;
 END
 $$;
 COMMENT ON FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean) IS

@@ -18,7 +18,7 @@ BEGIN
     FOR v_run IN
         SELECT * FROM notification_cleanup_runs AS r
         WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id)
-        ORDER BY r.started_at
+        ORDER BY r.started_at FOR KEY SHARE
     LOOP
         IF v_run.started_at < clock_timestamp() - interval '36 hours' THEN
             PERFORM end_notification_cleanup(v_run.id, false);
