@@ -130,7 +130,7 @@ DECLARE
 BEGIN
     -- In as few batches as can be, because they are one transaction in any case. Nobody else sees the run before it has ended.
     v_run := open_notification_cleanup(max_notifications, min_keep, 9223372036854775807, user_ids);
-    LOOP EXIT WHEN cleanup_next_batch(v_run.id) IS NULL; END LOOP;
+    LOOP EXIT WHEN v_run.finished_at IS NOT NULL OR cleanup_next_batch(v_run.id) IS NULL; END LOOP;
     SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run.id;
     RETURN v_run;
 END
@@ -179,6 +179,7 @@ BEGIN
             SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size);
             v_run_id := v_run.id;
             RAISE NOTICE 'run %: % users over the limit, % notifications to delete', v_run_id, v_run.users_over_limit, v_run.notifications_planned;
+            EXIT WHEN v_run.finished_at IS NOT NULL;
         ELSIF cleanup_next_batch(v_run_id) IS NOT NULL THEN
             SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
             RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
@@ -290,10 +291,8 @@ REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
 CREATE OR REPLACE FUNCTION notification_excess(
     max_notifications integer, min_keep integer, user_ids notification_user_id[], as_of timestamptz, to_delete boolean
 )
-RETURNS TABLE (
-    user_id notification_user_id, total bigint, unread bigint, deletable bigint,
-    created_at notification_created_at, id notification_id, pages bigint[]
-)
+RETURNS TABLE (user_id notification_user_id, total bigint, unread bigint, deletable bigint,
+    created_at notification_created_at, id notification_id, pages bigint[])
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT SET row_security = off  -- a caller whom it would filter gets an error, never "0 deleted"
 SET jit = off SET plan_cache_mode = force_custom_plan  -- for a few users, a generic plan would read the whole table

@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     -- In as few batches as can be, because they are one transaction in any case. Nobody else sees the run before it has ended.
     v_run := open_notification_cleanup(max_notifications, min_keep, 9223372036854775807, user_ids);
-    LOOP EXIT WHEN cleanup_next_batch(v_run.id) IS NULL; END LOOP;
+    LOOP EXIT WHEN v_run.finished_at IS NOT NULL OR cleanup_next_batch(v_run.id) IS NULL; END LOOP;
     SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run.id;
     RETURN v_run;
 END

@@ -32,6 +32,7 @@ BEGIN
             SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size);
             v_run_id := v_run.id;
             RAISE NOTICE 'run %: % users over the limit, % notifications to delete', v_run_id, v_run.users_over_limit, v_run.notifications_planned;
+            EXIT WHEN v_run.finished_at IS NOT NULL;
         ELSIF cleanup_next_batch(v_run_id) IS NOT NULL THEN
             SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
             RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,

@@ -3,10 +3,8 @@
 CREATE OR REPLACE FUNCTION notification_excess(
     max_notifications integer, min_keep integer, user_ids notification_user_id[], as_of timestamptz, to_delete boolean
 )
-RETURNS TABLE (
-    user_id notification_user_id, total bigint, unread bigint, deletable bigint,
-    created_at notification_created_at, id notification_id, pages bigint[]
-)
+RETURNS TABLE (user_id notification_user_id, total bigint, unread bigint, deletable bigint,
+    created_at notification_created_at, id notification_id, pages bigint[])
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT SET row_security = off  -- a caller whom it would filter gets an error, never "0 deleted"
 SET jit = off SET plan_cache_mode = force_custom_plan  -- for a few users, a generic plan would read the whole table

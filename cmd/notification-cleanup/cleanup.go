@@ -43,10 +43,12 @@ func (a *app) cleanup(ctx context.Context) error {
 			return fmt.Errorf("plan: %w", err)
 		}
 		a.log.Info("planned run", "run_id", runID, "users_over_limit", users, "notifications_planned", planned, "continued", startedAt.Before(calledAt))
-		if planned == 0 {
+		var err error
+		if planned == 0 { // and it has ended
 			a.log.Info("nothing to delete", "run_id", runID)
+		} else {
+			err = a.doBatches(ctx, runID, planned)
 		}
-		err := a.doBatches(ctx, runID, planned)
 		finished, reportErr := a.report(ctx, runID, start)
 		if err := errors.Join(err, reportErr); err != nil {
 			return err
