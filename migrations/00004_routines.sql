@@ -318,6 +318,7 @@ BEGIN
             HAVING count(*) > $1
         ) AS crowded
     $find$ INTO v_user_ids, v_totals USING max_notifications, user_ids;
+    IF v_user_ids IS NULL THEN RETURN; END IF;
 
     -- Rank, by one pass over the inboxes found: all of each, or, to delete, what may go at all, and on which page it lies.
     RETURN QUERY
