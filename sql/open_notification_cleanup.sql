@@ -43,7 +43,7 @@ BEGIN
         SELECT min(v.number) AS first_user, max(v.number) + 1 AS end_user, min(v.page) AS first_page, max(v.page) + 1 AS end_page
         FROM (
             SELECT e.number, CASE WHEN e.deletable > batch_size THEN v.page END AS page, div(e.before, batch_size) AS batch,
-                div(count(*) OVER (PARTITION BY e.number ORDER BY v.page RANGE UNBOUNDED PRECEDING EXCLUDE GROUP), batch_size) AS part
+                div(rank() OVER (PARTITION BY e.number ORDER BY v.page) - 1, batch_size) AS part
             FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page)
             WHERE (SELECT sum(r.end_page - r.first_page) > sum(r.victims) FROM ranges AS r)
         ) AS v
