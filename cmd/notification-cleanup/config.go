@@ -137,5 +137,5 @@ Each flag can be given as an environment variable too (-batch-size as BATCH_SIZE
 		}
 		fmt.Fprintf(w, "  -%-18s %s%s\n", flagName(field), field.Tag.Get("usage"), option)
 	}
-	fmt.Fprint(w, "\nExit status: 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early (signal or TIMEOUT).\n")
+	fmt.Fprint(w, "\nExit status: 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early (signal, TIMEOUT, or somebody undid the run).\n")
 }
