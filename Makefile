@@ -1,16 +1,19 @@
 # `make demo` shows the job, `make test` tests it; both install what a bare Debian machine lacks.
 
 N ?= 200000
+IMAGE ?= notification-cleanup
 bench: N = 1000000
 bench: ROUNDS = 0
 bench-large: N = 10000000
 bench-huge: N = 50000000
 bench-huge: KEYS = uuid
+bench-citus: N = 1000000
 GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
 export RAPID_CHECKS ?= 150
 SKIP := ^TestLong
+CITUS := ^TestModel|^TestCitus|^TestAnother|^TestSkip|^TestAThousand|^TestIgnores|^TestKeeps|^TestTenRuns|^TestTheNextRun|^TestWorkers|^TestUndo|^TestRestore|^TestPurges
 LONG := ^TestLong|^TestModel|^TestTheNextRunPuts|^TestTheApplication|^TestTenRuns
 
 .PHONY: help
@@ -18,9 +21,14 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## compile notification-cleanup into .build/
+build: ## compile notification-cleanup into .build/, static
 	@mkdir -p .build
-	@go build -o .build/ ./cmd/...
+	@CGO_ENABLED=0 go build -buildvcs=auto -ldflags '-s -w' -o .build/ ./cmd/...
+
+.PHONY: image
+image: export GOOS = linux
+image: build ## a container image of it, with buildah, podman or docker: IMAGE=notification-cleanup
+	@$(or $(firstword $(foreach tool,buildah podman docker,$(shell command -v $(tool)))),buildah) build -q -t $(IMAGE) -f cmd/notification-cleanup/Dockerfile .build
 
 .PHONY: run
 run: build ## run the cleanup on $DATABASE_URL
@@ -65,11 +73,15 @@ bench-large: build postgresql ## the same on N=10000000 once, with max_wal_size 
 bench-huge: build postgresql ## a deleted row on N=50000000, with random keys, or KEYS=bigint in the order of time
 	@DATABASE_URL= with-postgres -durable go run ./sql/bench -huge -n $(N) -keys $(KEYS)
 
+.PHONY: bench-citus
+bench-citus: build postgresql ## one node with a cluster of three, N=1000000 notifications
+	@DATABASE_URL= with-postgres -durable -citus go run ./sql/bench -citus -n $(N)
+
 .PHONY: psql
 psql: build postgresql ## a psql shell on a throw-away database with N=200000 made-up notifications
 	@DATABASE_URL= with-postgres sh -c '$(demo_database) && psql "$$DATABASE_URL"'
 
-# What goes to the tests that kill at random, and to rapid for each of two databases.
+# What goes to the tests that kill at random, and to rapid, as half the number of cases that the kinds of table share.
 test-long: ROUNDS = 40
 test-long: export RAPID_CHECKS = 5000
 go_test = with-postgres -env TEST_DATABASE_URL go test -count=1
@@ -89,6 +101,10 @@ test-long: build postgresql ## 10,000 random sequences of operations, 400 kills,
 .PHONY: test-matrix
 test-matrix: build postgresql pgbouncer .build/goose ## all tests on PostgreSQL 14 to 18, whose servers come from npm
 	@.ci/matrix $(MAKE) --no-print-directory test SKIP='$(SKIP)|^TestPgCron$$'
+
+.PHONY: test-citus
+test-citus: build ## the model, the interleavings and the kills on a Citus cluster, of the PostgreSQL in PG_BIN
+	@TEST_DATABASE_URL= with-postgres -citus -env TEST_DATABASE_URL go test -count=1 -timeout 1h -parallel 3 -run '$(CITUS)' ./cmd/notification-cleanup
 
 .PHONY: mutate
 mutate: build pg-cron .build/goose ## break the core statements one by one, a test must go red each time; ONLY=regexp picks some

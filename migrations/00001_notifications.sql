@@ -1,6 +1,8 @@
 -- Creates the notifications table, or adopts the application's own, and names the types of its columns.
 
 -- +goose Up
+-- Citus, which carries the column and the domains to its workers, asks for this; elsewhere it says nothing.
+SET LOCAL citus.multi_shard_modify_mode = 'sequential';
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -62,6 +64,15 @@ BEGIN
         FROM (VALUES ('deleted_at'), ('ctid')) AS required (name)
         WHERE v_kind = 'v' AND required.name NOT IN (SELECT attname FROM column_of)
         UNION ALL
+        SELECT 'deleted_at of the view cannot be updated: it must be a column of a single table, without DISTINCT or GROUP BY'
+        FROM column_of
+        WHERE attname = 'deleted_at' AND v_kind = 'v' AND NOT pg_column_is_updatable(v_table, attnum, false)
+        UNION ALL
+        -- Through one, purge would read and lock all that was ever deleted, whatever its max_rows.
+        SELECT 'the view must not be a security_barrier'
+        FROM pg_class AS c CROSS JOIN pg_options_to_table(c.reloptions) AS o
+        WHERE c.oid = v_table AND o.option_name = 'security_barrier' AND o.option_value::boolean
+        UNION ALL
         SELECT 'ctid must be that of the table behind, not ' || format_type(atttypid, atttypmod)
         FROM column_of
         WHERE attname = 'ctid' AND atttypid <> 'tid'::regtype
@@ -82,13 +93,15 @@ BEGIN
                 OR EXISTS (SELECT FROM pg_collation AS c WHERE c.oid = attcollation AND NOT c.collisdeterministic))
             AND (SELECT count(*) FROM pg_enum WHERE enumtypid = base_type AND enumlabel IN ('read', 'unread')) < 2
         UNION ALL
-        SELECT 'id must be NOT NULL with a primary key or a unique index'
+        SELECT 'id must be NOT NULL with a primary key or a unique index, alone or with user_id'
         FROM column_of
         WHERE attname = 'id' AND v_kind IN ('r', 'p') AND NOT (attnotnull AND EXISTS (
-            -- On a partitioned table a unique index must contain the partition key too.
+            -- On a partitioned table a unique index contains the partition key too, on a distributed one the user.
             SELECT FROM pg_index AS i
             WHERE i.indrelid = v_table AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
-                AND i.indkey[0] = attnum AND (i.indnkeyatts = 1 OR v_kind = 'p')
+                AND (i.indkey[0] = attnum AND (i.indnkeyatts = 1 OR v_kind = 'p')
+                    OR i.indnkeyatts = 2 AND attnum IN (i.indkey[0], i.indkey[1])
+                    AND (SELECT c.attnum FROM column_of AS c WHERE c.attname = 'user_id') IN (i.indkey[0], i.indkey[1]))
         ))
     ) AS problems;
 

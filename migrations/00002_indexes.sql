@@ -13,9 +13,9 @@ BEGIN
         -- this empty stand-in, first in every search_path, takes the indexes instead.
         CREATE TEMPORARY TABLE notifications (user_id integer, deleted_at timestamptz);
         RAISE WARNING USING
-            MESSAGE = 'notifications is a view or a partitioned table: its two indexes are left to you',
-            HINT = 'On its table, or on each partition: CREATE INDEX CONCURRENTLY ON ... (user_id) WHERE deleted_at IS NULL; '
-                'CREATE INDEX CONCURRENTLY ON ... (deleted_at) WHERE deleted_at IS NOT NULL';
+            MESSAGE = 'notifications is a view or a partitioned table: no migration builds its two indexes',
+            HINT = 'notification-cleanup migrate up goes on to build those of a partitioned table, and prints what a view lacks. By hand, once all migrations are applied, in psql: '
+                'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
     END IF;
 END
 $$;
@@ -27,5 +27,18 @@ CREATE INDEX CONCURRENTLY notifications_deleted_idx ON notifications (deleted_at
 DROP TABLE IF EXISTS pg_temp.notifications;
 
 -- +goose Down
+-- +goose StatementBegin
+DO $$
+BEGIN
+    -- CONCURRENTLY does not know those of a partitioned table, which go with those of its partitions: instant once it has its locks.
+    IF (SELECT relkind FROM pg_class WHERE oid = to_regclass('notifications')) = 'p' THEN
+        IF current_setting('lock_timeout') = '0' THEN
+            PERFORM set_config('lock_timeout', '2s', true);
+        END IF;
+        DROP INDEX IF EXISTS notifications_live_idx, notifications_deleted_idx;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
 DROP INDEX CONCURRENTLY IF EXISTS notifications_live_idx;
 DROP INDEX CONCURRENTLY IF EXISTS notifications_deleted_idx;

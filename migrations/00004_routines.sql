@@ -3,6 +3,8 @@
 -- +goose Up
 -- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+-- For Citus: routines and history are the coordinator's alone.
+SET LOCAL citus.enable_ddl_propagation = off;
 
 -- frozen copy of sql/cleanup_next_batch.sql
 -- Does one batch of a run, or ends it: SELECT cleanup_next_batch(7); until it is NULL. Any number of sessions may call it.
@@ -19,9 +21,13 @@ DECLARE
     v_batch notification_cleanup_batches;
     v_cutoffs record;
     v_kept notification_id[];
-    v_lock_timeout CONSTANT text := current_setting('lock_timeout');
+    v_lock_timeout text := current_setting('lock_timeout');
     v_called_at timestamptz := clock_timestamp();
 BEGIN
+    DO $citus$ BEGIN  -- Citus pins its workers' plans too, if it is told by such a block; elsewhere it says nothing new
+        SET LOCAL citus.propagate_set_commands = 'local';
+        SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
+    END $citus$;
     SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = cleanup_next_batch.run_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes the id of a run: plan_notification_cleanup() opens one.',
@@ -82,9 +88,8 @@ BEGIN
             END
         INTO v_run.notifications_deleted, v_batch.user_ids, v_batch.deleted, v_kept
         FROM cleaned AS c;
-        PERFORM set_config('lock_timeout', v_lock_timeout, true);
     EXCEPTION
-        WHEN lock_not_available OR deadlock_detected THEN
+        WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN  -- the last: a row has moved to another partition
             IF v_batch.attempts >= 5 THEN
                 RAISE;
             END IF;
@@ -92,7 +97,8 @@ BEGIN
             RETURN 0::bigint;
     END;
 
-    SELECT count(*) INTO v_run.notifications_skipped  -- is what is left
+    SELECT count(*), set_config('lock_timeout', v_lock_timeout, true)  -- both where the batch was
+    INTO v_run.notifications_skipped, v_lock_timeout  -- is what is left
     FROM notifications AS n
     JOIN unnest(v_cutoffs.user_ids, v_cutoffs.created_ats, v_cutoffs.ids) AS cutoff (user_id, created_at, id) ON cutoff.user_id = n.user_id
     WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
@@ -252,6 +258,128 @@ COMMENT ON FUNCTION end_notification_cleanup(bigint, boolean) IS
 REVOKE ALL ON FUNCTION end_notification_cleanup(bigint, boolean) FROM PUBLIC;
 -- end of sql/end_notification_cleanup.sql
 
+-- frozen copy of sql/notification_cleanup_doctor.sql
+-- Is all well, for this role and on this server? A row a check: SELECT * FROM notification_cleanup_doctor();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_cleanup_doctor()
+RETURNS TABLE (name text, ok boolean, found text, advice text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_table CONSTANT oid := to_regclass('notifications')::oid;
+    v_behind oid[];  -- and the tables, partitions and views behind it
+    v_name text; v_ok boolean; v_found text; v_advice text;
+BEGIN
+    WITH RECURSIVE behind (oid) AS (
+        SELECT v_table UNION SELECT p.part FROM behind AS b JOIN (
+            SELECT i.inhparent, i.inhrelid FROM pg_inherits AS i UNION ALL SELECT r.ev_class, a.attrelid  -- a view has the ctid of what is behind
+            FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+            JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attname = 'ctid'
+        ) AS p (whole, part) ON p.whole = b.oid
+    )
+    SELECT array_agg(b.oid) INTO v_behind FROM behind AS b;
+    FOREACH v_name IN ARRAY '{rights,table,indexes,row-level security,triggers,replica identity,vacuum,server,last run,unfinished runs,max_wal_size,idle in transaction,pg_cron}'::text[] LOOP
+        BEGIN
+            CASE v_name
+            WHEN 'rights' THEN  -- of which some are not needed to clean up
+                SELECT bool_and(o.optional), nullif(count(*), 0) || ' grants are missing', string_agg(format('GRANT %s TO %I;', p.privilege, current_user), ' ' ORDER BY o.optional) INTO v_ok, v_found, v_advice
+                FROM (SELECT format('%s%s ON %I.%I', g[1], g[2], current_schema(), g[3]) FROM unnest(ARRAY['SELECT (ctid, id, user_id, status, created_at, deleted_at) ON notifications',
+                        'UPDATE (deleted_at) ON notifications', 'DELETE ON notifications', 'SELECT ON notification_cleanup_runs', 'INSERT (max_notifications, min_keep) ON notification_cleanup_runs',
+                        'UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs',
+                        'UPDATE (notifications_restored) ON notification_cleanup_runs', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_cutoffs',
+                        'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches', 'SELECT ON notification_cleanup_health']) AS s (privilege)
+                    CROSS JOIN regexp_match(s.privilege, '^([A-Z, ]+)( \(.*\))? ON (\w+)$') AS g CROSS JOIN unnest(string_to_array(g[1], ', ')) AS p
+                    LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(g[3]) AND a.attname = ANY (regexp_split_to_array(g[2], '\W+'))
+                    GROUP BY g HAVING NOT bool_and(coalesce(has_column_privilege(a.attrelid, a.attnum, p), has_table_privilege(to_regclass(g[3]), p)))
+                    UNION ALL SELECT format('EXECUTE ON ROUTINE %I.%I', current_schema(), f.proname) FROM pg_proc AS f WHERE f.pronamespace = current_schema()::regnamespace
+                        AND (f.proconfig @> '{row_security=off}' OR f.proname = 'cleanup_notifications_in_batches') AND NOT has_function_privilege(f.oid, 'EXECUTE')  -- ours
+                ) AS p (privilege) CROSS JOIN LATERAL (SELECT p.privilege ~ 'restore|purge|deleted_shards|health|doctor|limits|DELETE ON \S+notifications$') AS o (optional);
+            WHEN 'table' THEN
+                SELECT count(p.problem) = 0, string_agg(p.problem, '; ' ORDER BY p.problem), 'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' INTO v_ok, v_found, v_advice
+                FROM unnest('{id,user_id,created_at,status,deleted_at,ctid}'::name[]) AS w (name) LEFT JOIN pg_attribute AS a ON a.attrelid = v_table AND a.attname = w.name
+                LEFT JOIN pg_type AS t ON t.oid = to_regtype('notification_' || w.name) AND w.name IN ('id', 'user_id', 'created_at')
+                CROSS JOIN LATERAL (SELECT CASE WHEN a.attname IS NULL THEN format('%s is missing', w.name)
+                    WHEN format_type(a.atttypid, a.atttypmod) <> format_type(t.typbasetype, t.typtypmod) THEN format('%s is not of type %s', w.name, t.typname)
+                    WHEN w.name = 'deleted_at' AND NOT pg_column_is_updatable(v_table, a.attnum, false) THEN 'deleted_at cannot be updated'
+                    WHEN w.name = 'id' AND NOT EXISTS (SELECT FROM pg_class AS c LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+                        WHERE c.oid = v_table AND (c.relkind = 'v' OR a.attnum = ANY (i.indkey))) THEN 'id has no unique index' END) AS p (problem);
+            WHEN 'indexes' THEN
+                SELECT bool_and(i.index IS NOT NULL), string_agg(format('%s has no valid one for %s notifications', i.relation, i.purpose), '; ') FILTER (WHERE i.index IS NULL),
+                    string_agg(i.statement || ';', ' ') INTO v_ok, v_found, v_advice FROM notification_cleanup_indexes() AS i WHERE i.purpose IS NOT NULL;
+            WHEN 'row-level security' THEN  -- behind a view, its owner's rights count
+                SELECT count(*) = 0, string_agg(format('hides rows of %s from %I', c.oid::regclass, r.rolname), '; '), string_agg(DISTINCT format('ALTER ROLE %I BYPASSRLS;', r.rolname), ' ') INTO v_ok, v_found, v_advice
+                FROM pg_class AS c LEFT JOIN pg_class AS v ON v.oid = v_table AND v.relkind = 'v' AND c.oid = ANY (v_behind) AND (v.reloptions::text ~ 'security_invoker=(t|on|y|1)') IS NOT TRUE
+                JOIN pg_roles AS r ON r.oid = coalesce(v.relowner, quote_ident(current_user)::regrole) AND NOT r.rolsuper AND NOT r.rolbypassrls
+                WHERE (c.oid = ANY (v_behind) OR c.oid = ANY ('{notification_cleanup_runs,notification_cleanup_cutoffs,notification_cleanup_batches}'::regclass[]))
+                    AND c.relrowsecurity AND NOT c.relispartition AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE'));
+            WHEN 'triggers' THEN
+                SELECT count(*) = 0, string_agg(format('%s of %s fires', t.tgname, t.tgrelid::regclass), '; '), 'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' INTO v_ok, v_found, v_advice
+                FROM pg_trigger AS t WHERE t.tgrelid = ANY (v_behind) AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A') AND t.tgtype & 16 > 0  -- UPDATE
+                    AND (t.tgattr::text = '' OR EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr) AND a.attname = 'deleted_at'));
+            WHEN 'replica identity' THEN
+                SELECT count(*) = 0, string_agg(format('%s has none, for publication %s', c.oid::regclass, p.pubname), '; '),
+                    string_agg(DISTINCT format('ALTER TABLE %s REPLICA IDENTITY FULL;', c.oid::regclass), ' ') INTO v_ok, v_found, v_advice
+                FROM pg_class AS c JOIN pg_class AS w ON w.oid = c.oid OR w.oid IN (SELECT pg_partition_ancestors(c.oid)) JOIN pg_publication_tables AS t
+                    ON t.tablename = w.relname AND quote_ident(t.schemaname) = w.relnamespace::regnamespace::text JOIN pg_publication AS p ON p.pubname = t.pubname AND p.pubupdate
+                WHERE c.oid = ANY (v_behind) AND c.relkind = 'r' AND c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_index AS i
+                    WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END);
+            WHEN 'vacuum' THEN
+                SELECT bool_and(c.relallvisible >= 0.9 * s.pages AND s.factor <= 0.05), string_agg(format('%s of %s pages of %s are all-visible, scale factor %s', c.relallvisible, s.pages, c.oid::regclass,
+                    s.factor), '; '), string_agg(format('ALTER TABLE %s SET (autovacuum_enabled = on, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01); '
+                    'VACUUM %1$s;', c.oid::regclass), ' ') INTO v_ok, v_found, v_advice
+                FROM pg_class AS c CROSS JOIN LATERAL (SELECT pg_relation_size(c.oid) / current_setting('block_size')::bigint, CASE WHEN c.reloptions::text ~ 'autovacuum_enabled=(f|off|n|0)'
+                    THEN 'infinity' ELSE coalesce(substring(c.reloptions::text FROM 'vacuum_scale_factor=([^,}]+)'), current_setting('autovacuum_vacuum_scale_factor'))::float8 END) AS s (pages, factor)
+                WHERE c.oid = ANY (v_behind) AND c.relkind = 'r' AND s.pages >= 1000;
+            WHEN 'server' THEN
+                SELECT NOT r, CASE WHEN r THEN 'a standby' ELSE 'a primary' END, 'This is only to look; clean up on the primary.' INTO v_ok, v_found, v_advice FROM pg_is_in_recovery() AS r;
+            WHEN 'last run' THEN
+                SELECT r.age < interval '26 hours', coalesce('ended ' || r.age || ' ago', 'none yet'), 'Is it still scheduled? See its log.' INTO v_ok, v_found, v_advice
+                FROM (SELECT date_trunc('second', now() - max(r.finished_at)) AS age FROM notification_cleanup_runs AS r) AS r;
+            WHEN 'unfinished runs' THEN  -- that nobody is at work on; who rests between two batches is
+                SELECT count(*) = 0, string_agg(format('run %s, %s of %s deleted', r.id, r.notifications_deleted, r.notifications_planned), '; '), string_agg(format('Whoever runs with '
+                    'max_notifications => %s, min_keep => %s goes on with run %s.', r.max_notifications, r.min_keep, r.id), ' ') INTO v_ok, v_found, v_advice
+                FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id) AND NOT EXISTS (
+                    SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.query ~ 'cleanup_next_batch|cleanup_notifications_in_batches');
+            WHEN 'max_wal_size' THEN  -- against each page in full, once, and each new row
+                SELECT w.bytes <= pg_size_bytes(current_setting(v_name)), format('%s; deleting %s writes about %s', current_setting(v_name), w.victims, pg_size_pretty(w.bytes)),
+                    'Raise it for the first run, switch wal_compression on, or spread that over some nights with a time limit.' INTO v_ok, v_found, v_advice
+                FROM (
+                    SELECT p.victims, least(p.victims * current_setting('block_size')::numeric, sum(pg_relation_size(c.oid) + pg_indexes_size(c.oid)))
+                        + p.victims * coalesce(sum(pg_relation_size(c.oid)) / nullif(sum(greatest(c.reltuples, 0)), 0)::numeric, 0) AS bytes
+                    FROM (SELECT r.max_notifications, r.min_keep, r.id FROM notification_cleanup_runs AS r UNION ALL SELECT 1000, 100, 0 ORDER BY 3 DESC LIMIT 1) AS r
+                    CROSS JOIN LATERAL (SELECT coalesce(sum(p.deletable_notifications), 0) FROM preview_notification_cleanup(r.max_notifications, r.min_keep) AS p) AS p (victims)
+                    JOIN pg_class AS c ON c.oid = ANY (v_behind) AND c.relkind = 'r' GROUP BY p.victims
+                ) AS w;
+            WHEN 'idle in transaction' THEN
+                SELECT count(*) = 0, string_agg(format('process %s of %s since %s', a.pid, a.usename, date_trunc('second', a.state_change)), '; '), 'What it holds is skipped. '
+                    || string_agg(format('SELECT pg_terminate_backend(%s);', a.pid), ' ') || ' And set idle_in_transaction_session_timeout.' INTO v_ok, v_found, v_advice
+                FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.state LIKE 'idle in transaction%' AND a.state_change < now() - interval '1 second'
+                    AND EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.relation = ANY (v_behind) AND l.mode <> 'AccessShareLock');
+            ELSE
+                SELECT true, coalesce('it is in database ' || (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name'), 'not used here') INTO v_ok, v_found;
+                IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = v_name) THEN
+                    PERFORM set_config('row_security', 'on', true);  -- by which it shows each role its own jobs. EXECUTE, as elsewhere there is no such table:
+                    EXECUTE $jobs$ SELECT bool_and(j.active AND d.status IS DISTINCT FROM 'failed'), coalesce(string_agg(format('%s: %s', j.jobname, CASE WHEN j.active
+                            THEN coalesce(d.status, 'never ran') ELSE 'not active' END), '; '), 'no job in this database'), 'It said: ' || string_agg(d.return_message, ' ') FILTER (WHERE d.status = 'failed')
+                        FROM cron.job AS j LEFT JOIN LATERAL (SELECT * FROM cron.job_run_details AS d WHERE d.jobid = j.jobid ORDER BY d.runid DESC LIMIT 1) AS d ON true
+                        WHERE j.database = current_database() AND j.command ~ '(cleanup|purge)_notifications' $jobs$ INTO v_ok, v_found, v_advice;
+                END IF;
+            END CASE;
+        EXCEPTION WHEN OTHERS THEN  -- what this role may not see, or the table no longer has
+            SELECT false, 'not known: ' || SQLERRM, 'Mend the other findings first.' INTO v_ok, v_found, v_advice;
+        END;
+        RETURN QUERY SELECT v_name, coalesce(v_ok, true), coalesce(v_found, 'nothing is wrong'), CASE WHEN v_name = 'rights' OR NOT v_ok THEN v_advice END;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cleanup_doctor() IS
+'Whether all is well for this role on this server: a row a check, with what was found and what to do. Reads only, but as much as a preview; works on a hot standby, and for a role with few rights.';
+REVOKE ALL ON FUNCTION notification_cleanup_doctor() FROM PUBLIC;
+-- end of sql/notification_cleanup_doctor.sql
+
 -- frozen copy of sql/notification_cleanup_health.sql
 -- What a monitor asks, in one row: SELECT * FROM notification_cleanup_health;
 CREATE OR REPLACE VIEW notification_cleanup_health AS
@@ -268,10 +396,12 @@ SELECT
     (SELECT count(*) FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND r.started_at > now() - interval '36 hours') AS runs_unfinished,
     (
         SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
-        FROM pg_stat_all_tables AS t
-        JOIN notification_cleanup_runs AS r
-            ON coalesce(r.finished_at, r.started_at) > coalesce(greatest(t.last_vacuum, t.last_autovacuum), '-infinity')
-        WHERE t.relid = 'notifications'::regclass
+        FROM notification_cleanup_runs AS r
+        WHERE coalesce(r.finished_at, r.started_at) > (
+            SELECT min(coalesce(greatest(t.last_vacuum, t.last_autovacuum), '-infinity'))
+            FROM pg_stat_all_tables AS t
+            WHERE t.n_dead_tup > 0 AND (t.relid = 'notifications'::regclass OR t.relid IN (SELECT p.relid FROM pg_partition_tree('notifications') AS p))
+        )
     ) AS notifications_to_vacuum
 FROM (VALUES (1)) AS one_row LEFT JOIN (SELECT * FROM notification_cleanup_runs AS r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at DESC LIMIT 1) AS last_run ON true;
 COMMENT ON VIEW notification_cleanup_health IS 'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an end, and if the table needs a VACUUM.';
@@ -280,9 +410,118 @@ COMMENT ON COLUMN notification_cleanup_health.last_outcome IS 'Of that run: dele
 COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS 'Whole minutes since last_finished_at.';
 COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS 'Users whom that run left over the limit.';
 COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS 'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
-COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 for a view.';
+COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 for a view, and on Citus.';
 REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
 -- end of sql/notification_cleanup_health.sql
+
+-- frozen copy of sql/notification_cleanup_indexes.sql
+-- Which index serves each table behind notifications, and what builds it where none does: SELECT * FROM notification_cleanup_indexes();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_cleanup_indexes()
+RETURNS TABLE (relation regclass, purpose text, index regclass, statement text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off SET jit = off
+SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_explained json;
+    v_plan jsonb;
+BEGIN
+    -- A scan names the table behind any view, its columns and its condition.
+    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT n.user_id, n.deleted_at INTO v_explained FROM notifications AS n;
+    v_plan := v_explained::jsonb;
+    PERFORM set_config(s.name, 'on', true) FROM unnest(ARRAY['enable_indexscan', 'enable_indexonlyscan', 'enable_bitmapscan']) AS s (name);
+    IF v_plan #>> '{0,Plan,Node Type}' NOT IN ('Append', 'Seq Scan') OR v_plan::text LIKE '%"Subplan Name"%' THEN RETURN; END IF;  -- of many tables
+    RETURN QUERY
+    WITH tables AS MATERIALIZED (  -- and the partitioned one, from whose index a partition yet to come gets its own
+        SELECT t.oid, t.is_leaf, format('%s.%I', c.relnamespace::regnamespace, c.relname) AS name, p.purpose, w.key, w.condition,
+            string_to_array(translate(w.condition, '()', ''), ' AND ') AS terms
+        FROM jsonb_path_query(v_plan, 'strict $[0].Plan.**{0 to 2} ? (@."Node Type" == "Seq Scan")') AS s (scan)
+        CROSS JOIN (VALUES ('live', 0, 'NULL'), ('deleted', 1, 'NOT NULL')) AS p (purpose, number, value)
+        CROSS JOIN LATERAL (  -- without the alias: the pattern matches that, or a whole literal
+            SELECT '(''[^'']*'')|(?<!\w)' || regexp_replace(quote_ident(s.scan ->> 'Alias'), '(\W)', '\\\1', 'g') || '\.'
+        ) AS a (pattern)
+        CROSS JOIN LATERAL (
+            SELECT regexp_replace(s.scan -> 'Output' ->> p.number, a.pattern, '\1', 'g'),
+                regexp_replace(format('(%s IS %s)', s.scan #>> '{Output,1}', p.value) || coalesce(' AND ' || (s.scan ->> 'Filter'), ''), a.pattern, '\1', 'g')
+        ) AS w (key, condition)
+        CROSS JOIN LATERAL to_regclass(format('%I.%I', s.scan ->> 'Schema', s.scan ->> 'Relation Name')) AS leaf
+        CROSS JOIN LATERAL (
+            SELECT leaf, true UNION
+            SELECT coalesce((SELECT n.oid FROM pg_class AS n WHERE n.oid = 'notifications'::regclass AND n.relkind <> 'v'), pg_partition_root(leaf)), false
+        ) AS t (oid, is_leaf)
+        JOIN pg_class AS c ON c.oid = t.oid
+        WHERE t.is_leaf OR t.oid <> leaf
+    ),
+    found AS (
+        SELECT DISTINCT ON (t.purpose, t.oid) t.*, i.indexrelid, i.indisvalid, coalesce(i.indnatts = 1 AND NOT i.indisunique AND i.terms @> t.terms, true) AS exact
+        FROM tables AS t
+        LEFT JOIN LATERAL (
+            SELECT i.*, string_to_array(translate(pg_get_expr(i.indpred, i.indrelid), '()', ''), ' AND ') AS terms
+            FROM pg_index AS i
+            JOIN pg_class AS c ON c.oid = i.indexrelid AND c.relam = (SELECT m.oid FROM pg_am AS m WHERE m.amname = 'btree')
+            WHERE i.indrelid = t.oid AND pg_get_indexdef(i.indexrelid, 1, false) IN (t.key, '(' || t.key || ')')
+        ) AS i ON i.terms @> t.terms AND i.terms <@ t.terms OR t.purpose = 'deleted' AND coalesce(i.terms <@ t.terms, i.indrelid IS NOT NULL)
+        ORDER BY t.purpose, t.oid, i.indisvalid DESC, i.indexrelid
+    )
+    SELECT f.oid::regclass, CASE WHEN f.is_leaf THEN f.purpose END, CASE WHEN f.indisvalid THEN f.indexrelid::regclass END,
+        CASE
+            WHEN f.is_leaf AND NOT f.indisvalid THEN format('REINDEX INDEX CONCURRENTLY %s', f.indexrelid::regclass)
+            WHEN f.indexrelid IS NULL AND (f.is_leaf OR bool_and(f.exact) OVER (PARTITION BY f.purpose)) THEN
+                -- Once each partition has its index, that of the partitioned table only takes them.
+                format(CASE WHEN f.is_leaf THEN 'CREATE INDEX CONCURRENTLY ' ELSE 'SET LOCAL statement_timeout = ''2s''; CREATE INDEX ' END || '%sON %s (%s) WHERE %s',
+                    CASE WHEN f.oid = 'notifications'::regclass THEN 'notifications_' || f.purpose || '_idx ' END, f.name, f.key, f.condition)
+        END
+    FROM found AS f
+    ORDER BY f.purpose DESC, f.is_leaf DESC, f.oid;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cleanup_indexes() IS
+'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: purge and undo), the valid index that serves, or NULL and what builds it.
+A partitioned table itself has no purpose, and comes behind its partitions: its index is for partitions to come. In psql: SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
+REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
+-- end of sql/notification_cleanup_indexes.sql
+
+-- frozen copy of sql/notification_deleted_shards.sql
+-- Where the notifications lie that purge or undo comes to next: for Citus, which locks rows in one shard only.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_deleted_shards(deleted_from timestamptz, deleted_before timestamptz, max_rows integer)
+RETURNS TABLE (user_ids notification_user_id[], notifications bigint)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+BEGIN
+    IF notification_shards('{}') IS NULL THEN
+        RETURN QUERY SELECT NULL::notification_user_id[], max_rows::bigint;
+        RETURN;
+    END IF;
+    DO $citus$ BEGIN  -- the workers plan as the caller does
+        SET LOCAL citus.propagate_set_commands = 'local';
+        SET LOCAL enable_hashjoin = off; SET LOCAL random_page_cost = 0;
+    END $citus$;
+    RETURN QUERY
+    SELECT array_agg(u.user_id), sum(u.notifications)::bigint
+    FROM (
+        SELECT array_agg(c.user_id) AS user_ids, array_agg(c.notifications) AS notifications
+        FROM (
+            SELECT n.user_id::notification_user_id, count(*) AS notifications
+            FROM (
+                SELECT n.user_id FROM notifications AS n WHERE n.deleted_at >= deleted_from AND n.deleted_at < deleted_before
+                ORDER BY n.deleted_at LIMIT least(max_rows, 100000)
+            ) AS n
+            GROUP BY n.user_id
+        ) AS c
+    ) AS all_users
+    CROSS JOIN unnest(all_users.user_ids, all_users.notifications, notification_shards(all_users.user_ids)) AS u (user_id, notifications, shard)
+    GROUP BY u.shard;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) IS
+'Of the first max_rows notifications that were soft-deleted in that time, the users and how many they are: a row a shard where Citus distributes them, elsewhere one row with NULL for all users.';
+REVOKE ALL ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) FROM PUBLIC;
+-- end of sql/notification_deleted_shards.sql
 
 -- frozen copy of sql/notification_excess.sql
 -- The rule: who has more than max_notifications live notifications, how many of them go, and which is the newest that goes.
@@ -292,7 +531,7 @@ CREATE OR REPLACE FUNCTION notification_excess(
     max_notifications integer, min_keep integer, user_ids notification_user_id[], as_of timestamptz, to_delete boolean
 )
 RETURNS TABLE (user_id notification_user_id, total bigint, unread bigint, deletable bigint,
-    created_at notification_created_at, id notification_id, pages bigint[])
+    created_at notification_created_at, id notification_id, shard bigint, pages bigint[])
 LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT SET row_security = off  -- a caller whom it would filter gets an error, never "0 deleted"
 SET jit = off SET plan_cache_mode = force_custom_plan  -- for a few users, a generic plan would read the whole table
@@ -301,6 +540,7 @@ AS $$
 DECLARE
     v_user_ids notification_user_id[];
     v_totals bigint[];
+    v_shards bigint[];
 BEGIN
     IF (max_notifications >= 1 AND min_keep BETWEEN 0 AND max_notifications) IS NOT TRUE THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications.',
@@ -319,41 +559,89 @@ BEGIN
         ) AS crowded
     $find$ INTO v_user_ids, v_totals USING max_notifications, user_ids;
     IF v_user_ids IS NULL THEN RETURN; END IF;
+    IF to_delete THEN v_shards := notification_shards(v_user_ids); END IF;
 
-    -- Rank, by one pass over the inboxes found: all of each, or, to delete, what may go at all, and on which page it lies.
     RETURN QUERY
-    SELECT crowded.user_id, crowded.total, coalesce(inbox.unread, 0), coalesce(inbox.deletable, 0), inbox.cutoff_at, inbox.cutoff_id, inbox.pages
-    FROM unnest(v_user_ids, v_totals) AS crowded (user_id, total)
-    LEFT JOIN (
-        SELECT
-            ranked.user_id,
-            count(*) FILTER (WHERE ranked.status = 'unread') AS unread,
-            count(*) FILTER (WHERE ranked.deletable AND ranked.newest > min_keep) AS deletable,
-            (array_agg(ranked.created_at) FILTER (WHERE ranked.deletable AND ranked.newest - 1 = min_keep))[1]::notification_created_at AS cutoff_at,
-            (array_agg(ranked.id) FILTER (WHERE ranked.deletable AND ranked.newest - 1 = min_keep))[1]::notification_id AS cutoff_id,
-            -- From the bytes of the ctid: from its text costs five times as much.
-            array_agg((get_byte(ranked.place, 0)::bigint << 24) + (get_byte(ranked.place, 1) << 16) + (get_byte(ranked.place, 2) << 8)
-                + get_byte(ranked.place, 3)) FILTER (WHERE to_delete AND ranked.newest > min_keep) AS pages
-        FROM (
-            SELECT live.*, tidsend(live.ctid) AS place,
-                row_number() OVER (PARTITION BY live.user_id, live.deletable ORDER BY live.created_at DESC, live.id DESC) AS newest
-            FROM (
-                SELECT n.ctid, n.user_id, n.status, n.created_at, n.id, (n.status = 'read' AND n.created_at <= as_of) IS TRUE AS deletable
-                FROM notifications AS n
-                WHERE n.user_id = ANY (v_user_ids) AND n.deleted_at IS NULL
-            ) AS live
-            WHERE live.deletable OR NOT to_delete
-        ) AS ranked
-        GROUP BY ranked.user_id
-    ) AS inbox ON inbox.user_id = crowded.user_id ORDER BY 4 DESC, 1;
+    SELECT crowded.user_id, crowded.total, coalesce(inbox.unread, 0), coalesce(inbox.deletable, 0), inbox.cutoff_at, inbox.cutoff_id,
+        crowded.shard, inbox.pages
+    FROM unnest(v_user_ids, v_totals, v_shards) AS crowded (user_id, total, shard)
+    LEFT JOIN notification_inboxes(v_user_ids, min_keep, as_of, to_delete) AS inbox ON inbox.user_id = crowded.user_id ORDER BY 7, 4 DESC, 1;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean) IS
 'The rule, for preview and plan: each user (of user_ids, unless NULL) with more than max_notifications live notifications as of then; how many, how many of them unread, how many to delete, and the newest that goes.
-to_delete: instead of unread ones, the page of each notification that goes.';
+to_delete: instead of unread ones, the shard of the user, and the page of each notification that goes.';
 REVOKE ALL ON FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean) FROM PUBLIC;
 -- end of sql/notification_excess.sql
+
+-- frozen copy of sql/notification_inboxes.sql
+-- The ranking, by one pass over these inboxes: all of each, or, to delete, what may go at all, and on which page it lies.
+-- Apart from the rule, because Citus ranks in all shards at once only what nothing else is joined to.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_inboxes(user_ids notification_user_id[], min_keep integer, as_of timestamptz, to_delete boolean)
+RETURNS TABLE (user_id notification_user_id, unread bigint, deletable bigint, cutoff_at notification_created_at, cutoff_id notification_id, pages bigint[])
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT SET row_security = off
+SET jit = off SET plan_cache_mode = force_custom_plan  -- for a few users, a generic plan would read the whole table
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT
+        ranked.user_id::notification_user_id,
+        count(*) FILTER (WHERE ranked.status = 'unread') AS unread,
+        count(*) FILTER (WHERE ranked.deletable AND ranked.newest > min_keep) AS deletable,
+        (array_agg(ranked.created_at) FILTER (WHERE ranked.deletable AND ranked.newest - 1 = min_keep))[1]::notification_created_at AS cutoff_at,
+        (array_agg(ranked.id) FILTER (WHERE ranked.deletable AND ranked.newest - 1 = min_keep))[1]::notification_id AS cutoff_id,
+        -- From the bytes of the ctid: from its text costs five times as much.
+        array_agg((get_byte(ranked.place, 0)::bigint << 24) + (get_byte(ranked.place, 1) << 16) + (get_byte(ranked.place, 2) << 8)
+            + get_byte(ranked.place, 3)) FILTER (WHERE to_delete AND ranked.newest > min_keep) AS pages
+    FROM (
+        SELECT live.*, tidsend(live.ctid) AS place,
+            row_number() OVER (PARTITION BY live.user_id, live.deletable ORDER BY live.created_at DESC, live.id DESC) AS newest
+        FROM (
+            SELECT n.ctid, n.user_id, n.status, n.created_at, n.id, (n.status = 'read' AND n.created_at <= as_of) IS TRUE AS deletable
+            FROM notifications AS n
+            WHERE n.user_id = ANY (user_ids) AND n.deleted_at IS NULL
+        ) AS live
+        WHERE live.deletable OR NOT to_delete
+    ) AS ranked
+    GROUP BY ranked.user_id;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_inboxes(notification_user_id[], integer, timestamptz, boolean) IS
+'The ranking of notification_excess(): of each of these users, what it returns of him.';
+REVOKE ALL ON FUNCTION notification_inboxes(notification_user_id[], integer, timestamptz, boolean) FROM PUBLIC;
+-- end of sql/notification_inboxes.sql
+
+-- frozen copy of sql/notification_shards.sql
+-- Which shard each user's notifications are in, where the table is distributed by Citus: its batches stay within one.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_shards(user_ids notification_user_id[])
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+DECLARE
+    v_shards bigint[];
+BEGIN
+    IF to_regclass('pg_dist_partition') IS NOT NULL THEN
+        EXECUTE $shards$  -- because elsewhere there is no such function
+            SELECT ARRAY(SELECT get_shard_id_for_distribution_column(p.logicalrelid, u.user_id) FROM unnest($1) WITH ORDINALITY AS u (user_id, number) ORDER BY u.number)
+            FROM pg_dist_partition AS p
+            WHERE p.logicalrelid = 'notifications'::regclass AND p.partmethod = 'h'
+        $shards$ INTO v_shards USING user_ids;
+    END IF;
+    RETURN v_shards;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_shards(notification_user_id[]) IS
+'The shard of each of these users, where Citus distributes the notifications; NULL where they are in one place.';
+REVOKE ALL ON FUNCTION notification_shards(notification_user_id[]) FROM PUBLIC;
+-- end of sql/notification_shards.sql
 
 -- frozen copy of sql/notification_stats.sql
 -- Live totals, in one pass over the live index: SELECT * FROM notification_stats();
@@ -398,8 +686,10 @@ SET search_path FROM CURRENT SET row_security = off SET jit = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_scans json;
 BEGIN
     PERFORM notification_excess(max_notifications, min_keep, '{}', now(), true);  -- refuses bad limits before anything is written
+    EXPLAIN (COSTS OFF, FORMAT JSON) SELECT n.user_id INTO v_scans FROM notifications AS n;  -- one for each partition, whatever is before them
     LOOP  -- started_at names the rows of a run, so two runs that open in the same microsecond must differ in it
         INSERT INTO notification_cleanup_runs (max_notifications, min_keep)
         VALUES (open_notification_cleanup.max_notifications, open_notification_cleanup.min_keep)
@@ -410,43 +700,50 @@ BEGIN
     DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id;
     DELETE FROM notification_cleanup_cutoffs AS c WHERE c.run_id = v_run.id;
     WITH excess AS MATERIALIZED (
-        SELECT e.*, sum(e.deletable) OVER (ORDER BY e.number) - e.deletable AS before
+        SELECT e.*, sum(e.deletable) OVER (PARTITION BY e.shard ORDER BY e.number) - e.deletable AS before,
+            CASE WHEN e.shard IS NOT NULL THEN min(e.number) OVER (PARTITION BY e.shard) END AS first_user,
+            CASE WHEN e.shard IS NOT NULL THEN max(e.number) OVER (PARTITION BY e.shard) + 1 END AS end_user
         FROM notification_excess(v_run.max_notifications, v_run.min_keep, user_ids, v_run.started_at, true)
-            WITH ORDINALITY AS e (user_id, total, unread, deletable, created_at, id, pages, number)
+            WITH ORDINALITY AS e (user_id, total, unread, deletable, created_at, id, shard, pages, number)
     ),
     cutoffs AS (
         INSERT INTO notification_cleanup_cutoffs (run_id, number, user_id, total, deletable, created_at, id)
         SELECT v_run.id, e.number, e.user_id, e.total, e.deletable, e.created_at, e.id FROM excess AS e WHERE e.deletable > 0
     ),
     pages AS (
-        SELECT v.page, count(*) AS victims, v.page - coalesce(lag(v.page) OVER (ORDER BY v.page) + 1, v.page) AS empty
-        FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page) GROUP BY v.page
+        SELECT e.shard, e.first_user, e.end_user, v.page, count(*) AS victims,
+            v.page - coalesce(lag(v.page) OVER (PARTITION BY e.shard ORDER BY v.page) + 1, v.page) AS empty
+        FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page) GROUP BY e.shard, e.first_user, e.end_user, v.page
     ),
-    -- A batch is a range of pages for all users. An empty page weighs as much as a victim, so that no range spans a gap.
+    -- A batch is a range of pages for all users, of the table or of a shard. An empty page weighs as much as a victim, so that no
+    -- range spans a gap.
     ranges AS (
-        SELECT min(p.page) AS first_page, max(p.page) + 1 AS end_page, sum(p.victims) AS victims
-        FROM (SELECT *, div(sum(victims + empty) OVER (ORDER BY page) - victims, batch_size) AS batch FROM pages) AS p
-        GROUP BY p.batch
+        SELECT p.first_user, p.end_user, min(p.page) AS first_page, max(p.page) + 1 AS end_page, sum(p.victims) AS victims, p.shard
+        FROM (SELECT *, div(sum(victims + empty) OVER (PARTITION BY shard ORDER BY page) - victims, batch_size) AS batch FROM pages) AS p
+        GROUP BY p.shard, p.first_user, p.end_user, p.batch
     ),
-    -- Where that would read more pages than it deletes rows, it is some users for all pages; who has more than a batch is split by pages.
+    -- Where that would read more pages, in each partition, than it deletes rows, it is some users for all pages; who has more than a batch is split by pages.
     shares AS (
-        SELECT min(v.number) AS first_user, max(v.number) + 1 AS end_user, min(v.page) AS first_page, max(v.page) + 1 AS end_page
+        SELECT min(v.number) AS first_user, max(v.number) + 1 AS end_user, min(v.page) AS first_page, max(v.page) + 1 AS end_page, v.shard
         FROM (
-            SELECT e.number, CASE WHEN e.deletable > batch_size THEN v.page END AS page, div(e.before, batch_size) AS batch,
+            SELECT e.shard, e.number, CASE WHEN e.deletable > batch_size THEN v.page END AS page, div(e.before, batch_size) AS batch,
                 div(rank() OVER (PARTITION BY e.number ORDER BY v.page) - 1, batch_size) AS part
             FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page)
-            WHERE (SELECT sum(r.end_page - r.first_page) > sum(r.victims) FROM ranges AS r)
+            WHERE (
+                SELECT sum(r.end_page - r.first_page) * (SELECT greatest(count(*), 1) FROM regexp_matches(v_scans::text, '"Relation Name"', 'g')) > sum(r.victims)
+                FROM ranges AS r
+            )
         ) AS v
-        GROUP BY v.batch, v.part
+        GROUP BY v.shard, v.batch, v.part
     ),
     batches AS (
         INSERT INTO notification_cleanup_batches (run_id, first_user, end_user, low, high)
         SELECT v_run.id, b.first_user, b.end_user, ('(' || b.first_page || ',0)')::tid, ('(' || b.end_page || ',0)')::tid
         FROM (
             SELECT s.* FROM shares AS s UNION ALL
-            SELECT NULL, NULL, r.first_page, r.end_page FROM ranges AS r WHERE NOT EXISTS (SELECT FROM shares)
+            SELECT r.first_user, r.end_user, r.first_page, r.end_page, r.shard FROM ranges AS r WHERE NOT EXISTS (SELECT FROM shares)
         ) AS b
-        ORDER BY b.first_user, b.first_page
+        ORDER BY row_number() OVER (PARTITION BY b.shard ORDER BY b.first_user, b.first_page), b.shard  -- so that workers are on all nodes
     )
     UPDATE notification_cleanup_runs AS r
     SET (finished_at, users_over_limit, users_still_over_limit, notifications_planned) = (
@@ -476,6 +773,7 @@ SET search_path FROM CURRENT SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_without_index text;
 BEGIN
     IF (batch_size >= 1) IS NOT TRUE THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'batch_size takes 1 or more.',
@@ -494,6 +792,16 @@ BEGIN
             RETURN v_run;
         END IF;
     END LOOP;
+    SELECT string_agg(DISTINCT i.relation::text, ', ') INTO v_without_index
+    FROM notification_cleanup_indexes() AS i
+    WHERE i.purpose IS NOT NULL AND i.index IS NULL AND (  -- which is not asked where ours are valid: each partition has them then
+        SELECT count(*) FROM pg_index AS x WHERE x.indrelid = 'notifications'::regclass AND x.indisvalid
+            AND x.indexrelid IN (to_regclass('notifications_live_idx'), to_regclass('notifications_deleted_idx'))
+    ) < 2;
+    IF v_without_index IS NOT NULL THEN
+        RAISE WARNING USING MESSAGE = 'no valid index serves the cleanup on ' || v_without_index,
+            HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view lacks. In psql: SELECT * FROM notification_cleanup_indexes().';
+    END IF;
     RETURN open_notification_cleanup(max_notifications, min_keep, batch_size, NULL);
 END
 $$;
@@ -521,27 +829,69 @@ COMMENT ON FUNCTION preview_notification_cleanup(integer, integer) IS
 REVOKE ALL ON FUNCTION preview_notification_cleanup(integer, integer) FROM PUBLIC;
 -- end of sql/preview_notification_cleanup.sql
 
+-- frozen copy of sql/preview_notification_limits.sql
+-- Which limit? A row for each of some, all from one look: SELECT * FROM preview_notification_limits('{500,1000,2000}', 50);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION preview_notification_limits(
+    limits integer[] DEFAULT '{100,250,500,1000,2000,5000,10000}', min_keep integer DEFAULT 100
+)
+RETURNS TABLE (max_notifications integer, users_over_limit bigint, deletable_notifications bigint, deletable_percent numeric, users_still_over_limit bigint)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+DECLARE
+    v_smallest CONSTANT integer := (SELECT min(l) FROM unnest(limits) AS l HAVING count(*) = count(l));
+BEGIN
+    IF (v_smallest >= 1 AND min_keep BETWEEN 0 AND v_smallest) IS NOT TRUE THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'limits takes one or more, each of 1 or more, min_keep 0 to the smallest of them.',
+            MESSAGE = format('invalid limits: limits => %L, min_keep => %L', limits, min_keep);
+    END IF;
+    RETURN QUERY  -- whom a limit leaves alone depends on it, but not what goes of whoever is over it
+    SELECT l.max_notifications, count(e.total), coalesce(sum(e.deletable), 0)::bigint,
+        coalesce(round(100 * sum(e.deletable) / (SELECT s.total_notifications FROM notification_stats() AS s), 1), 0.0),
+        count(*) FILTER (WHERE e.total - e.deletable > l.max_notifications)
+    FROM (SELECT DISTINCT unnest(preview_notification_limits.limits)) AS l (max_notifications)
+    LEFT JOIN notification_excess(v_smallest, min_keep, NULL, statement_timestamp(), false) AS e ON e.total > l.max_notifications
+    GROUP BY l.max_notifications ORDER BY l.max_notifications;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION preview_notification_limits(integer[], integer) IS
+'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) in sum, and which percentage of all live notifications it would delete. Reads only; works on a hot standby.';
+REVOKE ALL ON FUNCTION preview_notification_limits(integer[], integer) FROM PUBLIC;
+-- end of sql/preview_notification_limits.sql
+
 -- frozen copy of sql/purge_notifications.sql
 -- The end of the life cycle, to be called until it returns 0: SELECT purge_notifications('30 days', 10000);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION purge_notifications(retention interval DEFAULT '30 days', max_rows integer DEFAULT 10000)
 RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT SET row_security = off SET jit = off SET plan_cache_mode = force_custom_plan
+-- By the index on deleted_at, and then by the ctid, in the one partition that can have the row.
+SET enable_hashjoin = off SET enable_sort = off SET random_page_cost = 0
 AS $$
 DECLARE
-    v_purged bigint;
+    v_purged bigint := 0::bigint;
+    v_users notification_user_id[];
+    v_rows bigint;
 BEGIN
     IF (retention > interval '0' AND now() - retention < now() AND max_rows >= 1) IS NOT TRUE THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'retention takes a positive interval, max_rows 1 or more.',
             MESSAGE = format('invalid limits: retention => %L, max_rows => %L', retention, max_rows);
     END IF;
-    -- By the primary key: an array, as a join could read the whole table, and IS TRUE, as the other index leads through a whole run.
-    DELETE FROM notifications AS n
-    WHERE (n.deleted_at < now() - retention) IS TRUE AND n.id = ANY (ARRAY(
-        SELECT e.id FROM notifications AS e WHERE e.deleted_at < now() - retention ORDER BY e.deleted_at LIMIT max_rows FOR UPDATE SKIP LOCKED
-    ));
-    GET DIAGNOSTICS v_purged = ROW_COUNT;
+    FOR v_users, v_rows IN SELECT s.user_ids, s.notifications FROM notification_deleted_shards('-infinity', now() - retention, max_rows) AS s LOOP
+        WITH expired AS MATERIALIZED (
+            SELECT n.ctid, n.id, n.user_id, n.created_at, n.deleted_at FROM notifications AS n
+            WHERE n.deleted_at < now() - retention AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            ORDER BY n.deleted_at LIMIT v_rows FOR UPDATE SKIP LOCKED
+        )
+        DELETE FROM notifications AS n USING expired
+        WHERE n.ctid = expired.ctid AND n.id = expired.id AND (n.deleted_at = expired.deleted_at) IS TRUE AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            AND (n.user_id = expired.user_id OR n.user_id IS NULL) AND (n.created_at = expired.created_at OR n.created_at IS NULL);
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        v_purged := v_purged + v_rows;
+    END LOOP;
     RETURN v_purged;
 END
 $$;
@@ -551,8 +901,80 @@ COMMENT ON FUNCTION purge_notifications(interval, integer) IS
 REVOKE ALL ON FUNCTION purge_notifications(interval, integer) FROM PUBLIC;
 -- end of sql/purge_notifications.sql
 
+-- frozen copy of sql/restore_next_batch.sql
+-- Undo of one run in batches: SELECT restore_next_batch(7); until it is NULL. Any number of sessions may call it.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION restore_next_batch(run_id bigint, batch_size integer DEFAULT 10000)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off SET jit = off SET plan_cache_mode = force_custom_plan
+-- By the index on deleted_at, and then by the ctid, in the one partition that can have the row.
+SET enable_hashjoin = off SET random_page_cost = 0
+AS $$
+DECLARE
+    v_started_at timestamptz;
+    v_restored bigint;
+    v_locked notification_id[];
+    v_tried notification_id[] := ARRAY[]::notification_id[];
+    v_kept notification_id[] := ARRAY[]::notification_id[];
+    v_held record;
+    v_users notification_user_id[];
+    v_rows bigint;
+BEGIN
+    SELECT r.started_at INTO v_started_at FROM notification_cleanup_runs AS r WHERE r.id = run_id;
+    IF (FOUND AND batch_size >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs, batch_size 1 or more.',
+            MESSAGE = format('no such run, or no such batch: run_id => %L, batch_size => %L', run_id, batch_size);
+    END IF;
+    PERFORM end_notification_cleanup(run_id, false);
+    LOOP
+        v_restored := 0;
+        v_locked := ARRAY[]::notification_id[];
+        FOR v_users, v_rows IN
+            SELECT s.user_ids, s.notifications FROM notification_deleted_shards(v_started_at, v_started_at + interval '1 microsecond', batch_size) AS s
+        LOOP
+            -- No other run and no user deleted at this very moment: started_at is unique, and read from the clock.
+            WITH locked AS MATERIALIZED (
+                SELECT n.ctid, n.id, n.user_id, n.created_at, n.deleted_at FROM notifications AS n
+                WHERE n.deleted_at = v_started_at AND n.id <> ALL (v_kept) AND (v_users IS NULL OR n.user_id = ANY (v_users))
+                LIMIT v_rows FOR NO KEY UPDATE SKIP LOCKED
+            ),
+            restored AS (
+                UPDATE notifications AS n SET deleted_at = NULL FROM locked
+                WHERE n.ctid = locked.ctid AND n.id = locked.id AND (n.deleted_at = locked.deleted_at) IS TRUE AND (v_users IS NULL OR n.user_id = ANY (v_users))
+                    AND (n.user_id = locked.user_id OR n.user_id IS NULL) AND (n.created_at = locked.created_at OR n.created_at IS NULL)
+                RETURNING n.deleted_at
+            )
+            SELECT v_restored + count(*), v_locked || CASE WHEN count(*) = 0 THEN ARRAY(SELECT locked.id::notification_id FROM locked) END
+            INTO v_restored, v_locked
+            FROM restored WHERE restored.deleted_at IS NULL;
+        END LOOP;
+        EXIT WHEN v_restored > 0;
+        -- What is locked a second time was not just moved by somebody the first time: a trigger of the application keeps it.
+        v_kept := v_kept || ARRAY(SELECT l.id FROM unnest(v_locked) AS l (id) WHERE l.id = ANY (v_tried));
+        v_tried := v_tried || v_locked;
+        IF cardinality(v_locked) = 0 THEN  -- others hold all that is left: wait for one, and never for a second one with that in hand
+            SELECT n.id, n.user_id INTO v_held
+            FROM notifications AS n WHERE n.deleted_at = v_started_at AND n.id <> ALL (v_kept) LIMIT 1;
+            IF NOT FOUND THEN RETURN NULL; END IF;
+            PERFORM FROM notifications AS n
+            WHERE (n.deleted_at = v_started_at) IS TRUE AND n.id = v_held.id AND (v_users IS NULL OR n.user_id = v_held.user_id) FOR NO KEY UPDATE;
+            IF NOT FOUND THEN RETURN 0::bigint; END IF;
+        END IF;
+    END LOOP;
+    UPDATE notification_cleanup_runs AS r SET notifications_restored = r.notifications_restored + v_restored WHERE r.id = run_id;
+    RETURN v_restored;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
+'Undoes the next batch_size notifications of one run, in the order of the table, and returns how many. The first call gives up the batches that the run has left, after waiting for those in flight.
+Call it until it is NULL, each time in a transaction of its own. It skips what somebody holds, and waits for one of those when nothing else is left; 0 means that this one has gone meanwhile.';
+REVOKE ALL ON FUNCTION restore_next_batch(bigint, integer) FROM PUBLIC;
+-- end of sql/restore_next_batch.sql
+
 -- frozen copy of sql/restore_notifications.sql
--- Undo of one run: SELECT restore_notifications(7);
+-- Undo of one run in one transaction: SELECT restore_notifications(7);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION restore_notifications(run_id bigint)
 RETURNS bigint
@@ -560,42 +982,44 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT SET row_security = off
 AS $$
 DECLARE
-    v_started_at timestamptz;
-    v_restored bigint;
+    v_restored bigint := 0::bigint;
+    v_batch bigint := 0::bigint;
 BEGIN
-    SELECT r.started_at INTO v_started_at FROM notification_cleanup_runs AS r WHERE r.id = run_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs.',
-            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
-    END IF;
-    PERFORM end_notification_cleanup(run_id, false);
-    -- No other run and no user deleted at this very moment: started_at is unique, and read from the clock.
-    WITH restored AS (
-        UPDATE notifications AS n SET deleted_at = NULL WHERE n.deleted_at = v_started_at RETURNING n.deleted_at
-    )
-    SELECT count(*) INTO v_restored FROM restored WHERE restored.deleted_at IS NULL;
-    UPDATE notification_cleanup_runs AS r SET notifications_restored = r.notifications_restored + v_restored WHERE r.id = run_id;
+    WHILE v_batch IS NOT NULL LOOP  -- once, and again for what somebody held
+        v_restored := v_restored + v_batch;
+        v_batch := restore_next_batch(run_id, 100000);
+    END LOOP;
     RETURN v_restored;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_notifications(bigint) IS
-'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for those in flight, clears deleted_at on exactly the rows it deleted that are still there, and returns how many. Raise max_notifications first, or the next run deletes them again.';
+'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for those in flight, clears deleted_at on exactly the rows it deleted that are still there, and returns how many. Raise max_notifications first, or the next run deletes them again.
+On a table in use call restore_next_batch() instead: this holds what it restores until its end.';
 REVOKE ALL ON FUNCTION restore_notifications(bigint) FROM PUBLIC;
 -- end of sql/restore_notifications.sql
 
 -- +goose Down
 -- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+-- For Citus: routines and history are the coordinator's alone.
+SET LOCAL citus.enable_ddl_propagation = off;
 DROP FUNCTION cleanup_next_batch;
 DROP FUNCTION cleanup_notifications;
 DROP PROCEDURE cleanup_notifications_in_batches;
 DROP FUNCTION end_notification_cleanup;
+DROP FUNCTION notification_cleanup_doctor;
 DROP VIEW notification_cleanup_health;
+DROP FUNCTION notification_cleanup_indexes;
+DROP FUNCTION notification_deleted_shards;
 DROP FUNCTION notification_excess;
+DROP FUNCTION notification_inboxes;
+DROP FUNCTION notification_shards;
 DROP FUNCTION notification_stats;
 DROP FUNCTION open_notification_cleanup;
 DROP FUNCTION plan_notification_cleanup;
 DROP FUNCTION preview_notification_cleanup;
+DROP FUNCTION preview_notification_limits;
 DROP FUNCTION purge_notifications;
+DROP FUNCTION restore_next_batch;
 DROP FUNCTION restore_notifications;

@@ -18,7 +18,7 @@ SELECT
 \if :installed
 DO $$
 BEGIN
-    IF EXISTS (SELECT FROM notifications) THEN
+    IF EXISTS (SELECT id FROM notifications) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = 'notifications already has rows: demo data is only loaded into an empty table',

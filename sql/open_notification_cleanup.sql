@@ -8,8 +8,10 @@ SET search_path FROM CURRENT SET row_security = off SET jit = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_scans json;
 BEGIN
     PERFORM notification_excess(max_notifications, min_keep, '{}', now(), true);  -- refuses bad limits before anything is written
+    EXPLAIN (COSTS OFF, FORMAT JSON) SELECT n.user_id INTO v_scans FROM notifications AS n;  -- one for each partition, whatever is before them
     LOOP  -- started_at names the rows of a run, so two runs that open in the same microsecond must differ in it
         INSERT INTO notification_cleanup_runs (max_notifications, min_keep)
         VALUES (open_notification_cleanup.max_notifications, open_notification_cleanup.min_keep)
@@ -20,43 +22,50 @@ BEGIN
     DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id;
     DELETE FROM notification_cleanup_cutoffs AS c WHERE c.run_id = v_run.id;
     WITH excess AS MATERIALIZED (
-        SELECT e.*, sum(e.deletable) OVER (ORDER BY e.number) - e.deletable AS before
+        SELECT e.*, sum(e.deletable) OVER (PARTITION BY e.shard ORDER BY e.number) - e.deletable AS before,
+            CASE WHEN e.shard IS NOT NULL THEN min(e.number) OVER (PARTITION BY e.shard) END AS first_user,
+            CASE WHEN e.shard IS NOT NULL THEN max(e.number) OVER (PARTITION BY e.shard) + 1 END AS end_user
         FROM notification_excess(v_run.max_notifications, v_run.min_keep, user_ids, v_run.started_at, true)
-            WITH ORDINALITY AS e (user_id, total, unread, deletable, created_at, id, pages, number)
+            WITH ORDINALITY AS e (user_id, total, unread, deletable, created_at, id, shard, pages, number)
     ),
     cutoffs AS (
         INSERT INTO notification_cleanup_cutoffs (run_id, number, user_id, total, deletable, created_at, id)
         SELECT v_run.id, e.number, e.user_id, e.total, e.deletable, e.created_at, e.id FROM excess AS e WHERE e.deletable > 0
     ),
     pages AS (
-        SELECT v.page, count(*) AS victims, v.page - coalesce(lag(v.page) OVER (ORDER BY v.page) + 1, v.page) AS empty
-        FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page) GROUP BY v.page
+        SELECT e.shard, e.first_user, e.end_user, v.page, count(*) AS victims,
+            v.page - coalesce(lag(v.page) OVER (PARTITION BY e.shard ORDER BY v.page) + 1, v.page) AS empty
+        FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page) GROUP BY e.shard, e.first_user, e.end_user, v.page
     ),
-    -- A batch is a range of pages for all users. An empty page weighs as much as a victim, so that no range spans a gap.
+    -- A batch is a range of pages for all users, of the table or of a shard. An empty page weighs as much as a victim, so that no
+    -- range spans a gap.
     ranges AS (
-        SELECT min(p.page) AS first_page, max(p.page) + 1 AS end_page, sum(p.victims) AS victims
-        FROM (SELECT *, div(sum(victims + empty) OVER (ORDER BY page) - victims, batch_size) AS batch FROM pages) AS p
-        GROUP BY p.batch
+        SELECT p.first_user, p.end_user, min(p.page) AS first_page, max(p.page) + 1 AS end_page, sum(p.victims) AS victims, p.shard
+        FROM (SELECT *, div(sum(victims + empty) OVER (PARTITION BY shard ORDER BY page) - victims, batch_size) AS batch FROM pages) AS p
+        GROUP BY p.shard, p.first_user, p.end_user, p.batch
     ),
-    -- Where that would read more pages than it deletes rows, it is some users for all pages; who has more than a batch is split by pages.
+    -- Where that would read more pages, in each partition, than it deletes rows, it is some users for all pages; who has more than a batch is split by pages.
     shares AS (
-        SELECT min(v.number) AS first_user, max(v.number) + 1 AS end_user, min(v.page) AS first_page, max(v.page) + 1 AS end_page
+        SELECT min(v.number) AS first_user, max(v.number) + 1 AS end_user, min(v.page) AS first_page, max(v.page) + 1 AS end_page, v.shard
         FROM (
-            SELECT e.number, CASE WHEN e.deletable > batch_size THEN v.page END AS page, div(e.before, batch_size) AS batch,
+            SELECT e.shard, e.number, CASE WHEN e.deletable > batch_size THEN v.page END AS page, div(e.before, batch_size) AS batch,
                 div(rank() OVER (PARTITION BY e.number ORDER BY v.page) - 1, batch_size) AS part
             FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page)
-            WHERE (SELECT sum(r.end_page - r.first_page) > sum(r.victims) FROM ranges AS r)
+            WHERE (
+                SELECT sum(r.end_page - r.first_page) * (SELECT greatest(count(*), 1) FROM regexp_matches(v_scans::text, '"Relation Name"', 'g')) > sum(r.victims)
+                FROM ranges AS r
+            )
         ) AS v
-        GROUP BY v.batch, v.part
+        GROUP BY v.shard, v.batch, v.part
     ),
     batches AS (
         INSERT INTO notification_cleanup_batches (run_id, first_user, end_user, low, high)
         SELECT v_run.id, b.first_user, b.end_user, ('(' || b.first_page || ',0)')::tid, ('(' || b.end_page || ',0)')::tid
         FROM (
             SELECT s.* FROM shares AS s UNION ALL
-            SELECT NULL, NULL, r.first_page, r.end_page FROM ranges AS r WHERE NOT EXISTS (SELECT FROM shares)
+            SELECT r.first_user, r.end_user, r.first_page, r.end_page, r.shard FROM ranges AS r WHERE NOT EXISTS (SELECT FROM shares)
         ) AS b
-        ORDER BY b.first_user, b.first_page
+        ORDER BY row_number() OVER (PARTITION BY b.shard ORDER BY b.first_user, b.first_page), b.shard  -- so that workers are on all nodes
     )
     UPDATE notification_cleanup_runs AS r
     SET (finished_at, users_over_limit, users_still_over_limit, notifications_planned) = (

@@ -8,6 +8,7 @@ SET search_path FROM CURRENT SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_without_index text;
 BEGIN
     IF (batch_size >= 1) IS NOT TRUE THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'batch_size takes 1 or more.',
@@ -26,6 +27,16 @@ BEGIN
             RETURN v_run;
         END IF;
     END LOOP;
+    SELECT string_agg(DISTINCT i.relation::text, ', ') INTO v_without_index
+    FROM notification_cleanup_indexes() AS i
+    WHERE i.purpose IS NOT NULL AND i.index IS NULL AND (  -- which is not asked where ours are valid: each partition has them then
+        SELECT count(*) FROM pg_index AS x WHERE x.indrelid = 'notifications'::regclass AND x.indisvalid
+            AND x.indexrelid IN (to_regclass('notifications_live_idx'), to_regclass('notifications_deleted_idx'))
+    ) < 2;
+    IF v_without_index IS NOT NULL THEN
+        RAISE WARNING USING MESSAGE = 'no valid index serves the cleanup on ' || v_without_index,
+            HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view lacks. In psql: SELECT * FROM notification_cleanup_indexes().';
+    END IF;
     RETURN open_notification_cleanup(max_notifications, min_keep, batch_size, NULL);
 END
 $$;

@@ -81,6 +81,7 @@ func TestTakesTheEdgesOfEveryType(t *testing.T) {
 	for _, call := range []string{
 		"SELECT restore_notifications(9223372036854775807)",
 		"SELECT restore_notifications(-9223372036854775808)",
+		"SELECT restore_next_batch(9223372036854775807, 2147483647)",
 	} {
 		d.refused(call, "22023")
 	}

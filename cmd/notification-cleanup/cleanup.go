@@ -42,6 +42,10 @@ func (a *app) cleanup(ctx context.Context) error {
 			[]any{a.cfg.MaxNotifications, a.cfg.MinKeep, a.cfg.BatchSize}, &runID, &startedAt, &users, &planned); err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
+		if planned == 0 && a.people && a.cfg.Format == "text" {
+			_, err := fmt.Fprintln(a.stdout, a.nothing(users))
+			return err
+		}
 		a.log.Info("planned run", "run_id", runID, "users_over_limit", users, "notifications_planned", planned, "continued", startedAt.Before(calledAt))
 		var err error
 		if planned == 0 { // and it has ended
@@ -122,27 +126,47 @@ func reportContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
 }
 
-// purge calls purge_notifications until nothing is left to purge, and prints how many notifications that were, also when it fails.
-func (a *app) purge(ctx context.Context) (err error) {
+// purge deletes for good what is older than RETENTION.
+func (a *app) purge(ctx context.Context) error {
 	retention := a.cfg.Retention.Seconds()
-	var expected, total int64
-	if err := a.pool.QueryRow(ctx, `SELECT count(*) FROM notifications WHERE deleted_at < now() - make_interval(secs => $1)`,
-		retention).Scan(&expected); err != nil {
-		return fmt.Errorf("count expired notifications: %w", err)
-	}
-	a.log.Info("started purge", "notifications_expired", expected, "retention", a.cfg.Retention.String())
+	return a.repeat(ctx, "purging", "purged",
+		query{`SELECT count(*) FROM notifications WHERE deleted_at < now() - make_interval(secs => $1)`, []any{retention}},
+		query{`SELECT nullif(purge_notifications(make_interval(secs => $1), $2), 0)`, []any{retention, a.cfg.BatchSize}})
+}
 
-	show, end := a.progress("purging", expected)
-	for purged := int64(1); err == nil && purged > 0; show(total) {
-		purged = 0
-		err = a.transaction(ctx, `SELECT purge_notifications(make_interval(secs => $1), $2)`, []any{retention, a.cfg.BatchSize}, &purged)
-		total += purged
+// restore undoes a run.
+func (a *app) restore(ctx context.Context) error {
+	return a.repeat(ctx, "restoring", "restored",
+		query{`SELECT coalesce(sum(notifications_deleted - notifications_restored), 0)::bigint FROM notification_cleanup_runs WHERE id = $1::text::bigint`, []any{a.argument}},
+		query{`SELECT restore_next_batch($1::text::bigint, $2)`, []any{a.argument, a.cfg.BatchSize}})
+}
+
+type query struct {
+	sql  string
+	args []any
+}
+
+// repeat does batch after batch until one returns NULL, and prints how many notifications that were, also when it fails.
+func (a *app) repeat(ctx context.Context, doing, done string, expect, batch query) (err error) {
+	var expected, total int64
+	if err := a.transaction(ctx, expect.sql, expect.args, &expected); err != nil {
+		return fmt.Errorf("count notifications: %w", err)
+	}
+	a.log.Info("started "+doing, "notifications_expected", expected)
+	show, end := a.progress(doing, expected)
+	for count := new(int64); err == nil && count != nil; show(total) {
+		total += *count
+		count = nil
+		err = a.transaction(ctx, batch.sql, batch.args, &count)
 	}
 	end()
-	a.log.Info("purged", "notifications_purged", total)
+	if exitStatus(err) == 2 { // there is no such run
+		return err
+	}
+	a.log.Info(done, "notifications_"+done, total)
 	ctx, cancel := reportContext(ctx)
 	defer cancel()
-	return errors.Join(err, a.print(ctx, `SELECT $1::bigint AS notifications_purged`, total))
+	return errors.Join(err, a.print(ctx, `SELECT $1::bigint AS notifications_`+done, total))
 }
 
 // transient tells errors that may be gone at the next attempt.

@@ -125,11 +125,9 @@ func TestRunPrintsTheRecordWithTheColumnNames(t *testing.T) {
 	if stdout != want+"\n" {
 		t.Errorf("stdout is %s, want %s", stdout, want)
 	}
-	stdout, _, _ = command(t, d, map[string]string{"FORMAT": "text"}, "history")
-	columns := one[[]string](d, `SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
-		WHERE attrelid = 'notification_cleanup_runs'::regclass AND attnum > 0`)
-	if header, _, _ := strings.Cut(stdout, "\n"); !slices.Equal(strings.Fields(header), columns) {
-		t.Errorf("columns of history are %q, want %q", header, columns)
+	stdout, _, _ = command(t, d, map[string]string{"FORMAT": "json"}, "history")
+	if stdout != want+"\n" {
+		t.Errorf("history is %s, want %s", stdout, want)
 	}
 }
 

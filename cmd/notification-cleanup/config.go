@@ -17,13 +17,14 @@ import (
 // name (BATCH_SIZE, -batch-size), which wins. A variable that is set but empty counts as not set.
 type Config struct {
 	DatabaseURL      string        `env:"DATABASE_URL" usage:"connection string (default: the PG* variables)"`
-	MaxNotifications int32         `env:"MAX_NOTIFICATIONS, default=1000" usage:"live notifications a user may have before the cleanup acts"`
-	MinKeep          int32         `env:"MIN_KEEP, default=100" usage:"newest read notifications that each user keeps"`
-	BatchSize        int32         `env:"BATCH_SIZE, default=10000" usage:"notifications a transaction deletes, about; no less than one page of the table"`
-	Workers          int32         `env:"WORKERS, default=1" usage:"batches at the same time, each on its own connection"`
-	DryRun           bool          `env:"DRY_RUN, default=false" usage:"run: print what would go, write nothing"`
+	MaxNotifications int32         `env:"MAX_NOTIFICATIONS, default=1000" for:"run preview limits stats" usage:"live notifications a user may have before the cleanup acts"`
+	MinKeep          int32         `env:"MIN_KEEP, default=100" for:"run preview limits" usage:"newest read notifications that each user keeps"`
+	BatchSize        int32         `env:"BATCH_SIZE, default=10000" for:"run purge restore" usage:"notifications a transaction deletes or restores, about; no less than one page of the table"`
+	Workers          int32         `env:"WORKERS, default=1" for:"run" usage:"batches at the same time, each on its own connection"`
+	DryRun           bool          `env:"DRY_RUN, default=false" for:"run" usage:"run: print what would go, write nothing"`
+	Top              int64         `env:"TOP" for:"run preview" usage:"preview: users to show at most (default: 20 on a terminal, all elsewhere)"`
 	Timeout          time.Duration `env:"TIMEOUT" usage:"stop early after this time, such as 30m (default: no limit)"`
-	Retention        time.Duration `env:"RETENTION, default=720h" usage:"purge: how long deleted notifications can still be restored"`
+	Retention        time.Duration `env:"RETENTION, default=720h" for:"purge" usage:"purge: how long deleted notifications can still be restored"`
 	Format           string        `env:"FORMAT, default=text" usage:"of the result on stdout: text or json (an object a line)"`
 	LogFormat        string        `env:"LOG_FORMAT, default=text" usage:"of the log on stderr: text or json"`
 	Schema           string        `env:"SCHEMA" usage:"schema of the notifications table (default: the search_path of the connection)"`
@@ -46,6 +47,7 @@ func (c Config) Validate() error {
 	check(c.MinKeep >= 0 && c.MinKeep <= c.MaxNotifications, "MIN_KEEP is %d, takes 0 to MAX_NOTIFICATIONS (%d)", c.MinKeep, c.MaxNotifications)
 	check(c.BatchSize >= 1, "BATCH_SIZE is %d, takes 1 or more", c.BatchSize)
 	check(c.Workers >= 1 && c.Workers <= 64, "WORKERS is %d, takes 1 to 64", c.Workers)
+	check(c.Top >= 0, "TOP is %d, takes 1 or more", c.Top)
 	check(c.Timeout >= 0, "TIMEOUT is %v, takes a duration such as 30m", c.Timeout)
 	check(c.Retention > 0, "RETENTION is %v, takes a duration such as 720h", c.Retention)
 	check(c.Format == "text" || c.Format == "json", "FORMAT is %q, takes text or json", c.Format)
@@ -57,13 +59,15 @@ func (c Config) Validate() error {
 }
 
 // loadConfig reads the configuration from flags and env, and returns it with the words of args that are no flags.
-// Flags may stand before and after them. The error is flag.ErrHelp or a usageError.
+// Flags may stand before and after them. The error is flag.ErrHelp, errVersion or a usageError.
 func loadConfig(ctx context.Context, args []string, env envconfig.Lookuper) (Config, []string, error) {
 	var cfg Config
 	given := map[string]string{}
 	flags := flag.NewFlagSet("notification-cleanup", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
+	var names []string
 	for field := range configFields() { // a flag for each, which puts its value under the variable's name
+		names = append(names, "-"+flagName(field))
 		define := flags.Func
 		if field.Type.Kind() == reflect.Bool {
 			define = flags.BoolFunc
@@ -73,12 +77,16 @@ func loadConfig(ctx context.Context, args []string, env envconfig.Lookuper) (Con
 			return nil
 		})
 	}
+	version := flags.Bool("version", false, "")
 	var words []string
 	for {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return cfg, nil, err
+			return cfg, append(words, flags.Args()...), err
 		} else if err != nil {
-			return cfg, nil, usageError(err.Error())
+			_, mistyped, _ := strings.Cut(err.Error(), "not defined: ")
+			return cfg, nil, usageError(err.Error() + didYouMean(mistyped, names))
+		} else if *version {
+			return cfg, nil, errVersion
 		}
 		if flags.NArg() == 0 {
 			break
@@ -113,29 +121,4 @@ func variable(field reflect.StructField) string {
 
 func flagName(field reflect.StructField) string {
 	return strings.ToLower(strings.ReplaceAll(variable(field), "_", "-"))
-}
-
-// writeUsage explains commands, flags and variables.
-func writeUsage(w io.Writer) {
-	fmt.Fprint(w, `notification-cleanup soft-deletes the oldest read notifications of users who have too many.
-
-  notification-cleanup [run]                     clean up, and print the run's record
-  notification-cleanup preview                   what run would delete, a row for each user over the limit
-  notification-cleanup stats                     live notifications, users, users over the limit
-  notification-cleanup history                   the last 20 runs
-  notification-cleanup restore RUN_ID            undo one run
-  notification-cleanup purge                     delete for good what was soft-deleted longer than RETENTION ago
-  notification-cleanup migrate [up|down|status]  install, uninstall (keeps all notifications), or look
-
-Each flag can be given as an environment variable too (-batch-size as BATCH_SIZE); the flag wins.
-
-`)
-	for field := range configFields() {
-		_, option, _ := strings.Cut(field.Tag.Get("env"), "default=")
-		if option != "" {
-			option = " (default " + option + ")"
-		}
-		fmt.Fprintf(w, "  -%-18s %s%s\n", flagName(field), field.Tag.Get("usage"), option)
-	}
-	fmt.Fprint(w, "\nExit status: 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early (signal, TIMEOUT, or somebody undid the run).\n")
 }

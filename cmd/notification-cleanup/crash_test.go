@@ -63,7 +63,7 @@ func startCrowd(t *testing.T, d *database, way string) *crowdCall {
 // kills end something in the middle of a run.
 var kills = map[string]func(s *ownServer, d *database, call *crowdCall){
 	"a backend": func(s *ownServer, d *database, _ *crowdCall) {
-		const busy = "SELECT pid FROM pg_stat_activity WHERE datname = 'app' AND pid <> pg_backend_pid() ORDER BY state = 'active' DESC, random() LIMIT 1"
+		const busy = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY state = 'active' DESC, random() LIMIT 1"
 		for _, pid := range all[int](d, busy) {
 			s.signal(syscall.SIGKILL, pid)
 			for syscall.Kill(pid, 0) == nil { // until the server knows; it takes no connection then before it has recovered
@@ -71,7 +71,12 @@ var kills = map[string]func(s *ownServer, d *database, call *crowdCall){
 			}
 		}
 	},
-	"the server":      func(s *ownServer, _ *database, _ *crowdCall) { s.kill() },
+	"the server": func(s *ownServer, _ *database, _ *crowdCall) { s.kill() },
+	"a worker": func(s *ownServer, _ *database, _ *crowdCall) {
+		for _, worker := range s.workers[:min(1, len(s.workers))] {
+			worker.kill()
+		}
+	},
 	"a server's stop": func(s *ownServer, _ *database, _ *crowdCall) { s.stop() },
 	"the program": func(_ *ownServer, _ *database, call *crowdCall) {
 		if call.program != nil {
@@ -84,18 +89,23 @@ var kills = map[string]func(s *ownServer, d *database, call *crowdCall){
 func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	d := s.migrated()
+	kinds := []*database{s.migrated()}
+	if s.workers == nil {
+		kinds = append(kinds, s.adopted("hash", partitionedTables["hash of the user"]), s.adopted("range", partitionedTables["range of time"]))
+	}
 	for _, way := range slices.Sorted(maps.Keys(ways)) {
+		d := kinds[0].openSession()
 		d.exec(crowd)
 		start := time.Now()
 		<-startCrowd(t, d, way).ended
 		d.wantCrowdServed("an undisturbed " + way)
 		duration := time.Since(start)
 		for victim, kill := range kills {
-			if victim == "the program" && way != "program" {
+			if victim == "the program" && way != "program" || victim == "a worker" && s.workers == nil {
 				continue
 			}
-			for range *rounds {
+			for round := range *rounds {
+				d = kinds[round%len(kinds)].openSession()
 				d.exec(crowd)
 				call := startCrowd(t, d, way)
 				delay := time.Duration(rand.Int64N(int64(duration)))
@@ -105,7 +115,7 @@ func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
 				<-call.ended
 				d = d.openSession()
 				eventually(t, d, alone)
-				after := fmt.Sprintf("killing %s %s into a %s of %s", victim, delay, way, duration)
+				after := fmt.Sprintf("killing %s %s into a %s of %s in database %s", victim, delay, way, duration, d.name)
 				d.wantNothingHalfDone(after, way)
 				if err := runCrowd(t, d, way); err != nil {
 					t.Errorf("after %s, %v", after, err)
@@ -162,9 +172,10 @@ func (d *database) wantNothingHalfDone(after, way string) {
 // wantTrueRecords compares each run's record with what it did. Its users are counted when it ends.
 func (d *database) wantTrueRecords(after string) {
 	d.t.Helper()
-	d.wantNone(after, "a record is not what was committed", `SELECT format('%s, but %s of %s users', r, count(n.id), count(DISTINCT n.user_id))
+	d.wantNone(after, "a record is not what was committed", `SELECT format('%s, but %s of %s users', r.id, count(n.id), count(DISTINCT n.user_id))
 		FROM notification_cleanup_runs AS r LEFT JOIN notifications AS n ON n.deleted_at = r.started_at
-		GROUP BY r.id HAVING (count(n.id), CASE WHEN r.finished_at IS NOT NULL THEN count(DISTINCT n.user_id) ELSE 0 END) <> (r.notifications_deleted, r.users_cleaned)`)
+		GROUP BY r.id, r.finished_at, r.notifications_deleted, r.users_cleaned
+		HAVING (count(n.id), CASE WHEN r.finished_at IS NOT NULL THEN count(DISTINCT n.user_id) ELSE 0 END) <> (r.notifications_deleted, r.users_cleaned)`)
 	d.wantNone(after, "an unread one is deleted", `SELECT n.id::text FROM notifications AS n JOIN notification_cleanup_runs AS r ON n.deleted_at = r.started_at
 		WHERE n.status <> 'read'`)
 }

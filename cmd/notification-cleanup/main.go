@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/sethvargo/go-envconfig"
+	_ "golang.org/x/crypto/x509roots/fallback" // where the machine has no root certificates, as in the image
 )
 
 func main() {

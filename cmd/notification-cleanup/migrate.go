@@ -52,6 +52,11 @@ func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnCon
 		return fmt.Errorf("migrate: %w", err)
 	}
 
+	if direction == "" || direction == "up" {
+		if err := a.buildIndexes(ctx, db); err != nil {
+			return fmt.Errorf("build indexes: %w", err)
+		}
+	}
 	states, err := migrator.Status(ctx)
 	if err != nil {
 		return fmt.Errorf("read migration status: %w", err)
@@ -69,13 +74,52 @@ func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnCon
 		versions, names, words, times)
 }
 
-// newMigrator returns goose over the embedded migrations. Concurrent migrators wait for each other, up to an hour:
-// building the live index of a large table takes its time.
-func newMigrator(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, error) {
-	locker, err := lock.NewPostgresSessionLocker(
+// buildIndexes executes what notification_cleanup_indexes() says: a migration has no loop for the partitions of a table. What the table
+// behind a view lacks is only printed, for its owner.
+func (a *app) buildIndexes(ctx context.Context, db *sql.DB) error {
+	locker, err := newLocker()
+	if err != nil {
+		return err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := locker.SessionLock(ctx, conn); err != nil { // until db is closed
+		return err
+	}
+	type step struct {
+		Statement string
+		Print     bool
+	}
+	rows, _ := a.pool.Query(ctx, `SELECT statement, relkind = 'v' FROM notification_cleanup_indexes(), pg_class
+		WHERE statement IS NOT NULL AND oid = 'notifications'::regclass`)
+	steps, err := pgx.CollectRows(rows, pgx.RowToStructByPos[step])
+	for _, s := range steps {
+		if s.Print {
+			fmt.Fprintln(a.stderr, s.Statement+";")
+			continue
+		}
+		a.log.Info("building index", "statement", s.Statement)
+		if _, err := a.pool.Exec(ctx, s.Statement); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// newLocker lets concurrent migrators wait for each other, up to an hour: building the live index of a large table takes its time.
+func newLocker() (lock.SessionLocker, error) {
+	return lock.NewPostgresSessionLocker(
 		lock.WithLockID(int64(crc32.ChecksumIEEE([]byte(versionTable)))),
 		lock.WithLockTimeout(1, 3600),
 	)
+}
+
+// newMigrator returns goose over the embedded migrations.
+func newMigrator(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, error) {
+	locker, err := newLocker()
 	if err != nil {
 		return nil, err
 	}

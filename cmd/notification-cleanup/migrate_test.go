@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -118,6 +119,15 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 			[]string{"deleted_at is missing", "ctid is missing from the view", "CREATE VIEW cleanup.notifications AS SELECT ctid, id"}},
 		"view of something else": {`CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at, now() AS deleted_at`,
 			[]string{"ctid must be that of the table behind, not integer"}},
+		"view of two tables": {`CREATE TABLE people (id integer PRIMARY KEY); CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, deleted_at timestamptz);
+			CREATE VIEW notifications AS SELECT inbox.ctid, inbox.*, people.id AS person FROM inbox JOIN people ON people.id = user_id`,
+			[]string{"deleted_at of the view cannot be updated: it must be a column of a single table"}},
+		"view that computes deleted_at": {`CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, removed_at timestamp);
+			CREATE VIEW notifications AS SELECT ctid, id, user_id, status, created_at, removed_at::timestamptz AS deleted_at FROM inbox`,
+			[]string{"deleted_at of the view cannot be updated"}},
+		"security barrier": {`CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, deleted_at timestamptz);
+			CREATE VIEW notifications WITH (security_barrier) AS SELECT ctid, * FROM inbox`,
+			[]string{"the view must not be a security_barrier"}},
 		"other schema": {`CREATE SCHEMA postgres; CREATE TABLE public.notifications (id integer)`,
 			[]string{"not in schema postgres", "SCHEMA"}},
 	} {
@@ -253,17 +263,206 @@ func TestSnapshotEqualsTheLivingSource(t *testing.T) {
 	}
 }
 
-func TestViewsAndPartitionedTablesLeaveTheIndexesToTheirOwner(t *testing.T) {
+// partitioned are tables of an application that have three partitions each.
+var partitioned = map[string]string{
+	"hash": partitionedBy("user_id", "HASH (user_id)") + `
+		CREATE TABLE p1 PARTITION OF notifications FOR VALUES WITH (MODULUS 3, REMAINDER 0);
+		CREATE TABLE p2 PARTITION OF notifications FOR VALUES WITH (MODULUS 3, REMAINDER 1);
+		CREATE TABLE "P 3" PARTITION OF notifications FOR VALUES WITH (MODULUS 3, REMAINDER 2)`,
+	"range": partitionedBy("created_at", "RANGE (created_at)") + `
+		CREATE TABLE p1 PARTITION OF notifications FOR VALUES FROM (MINVALUE) TO ('2025-01-01Z');
+		CREATE TABLE p2 PARTITION OF notifications FOR VALUES FROM ('2025-01-01Z') TO ('2026-01-01Z');
+		CREATE TABLE "P 3" PARTITION OF notifications FOR VALUES FROM ('2026-01-01Z') TO ('2027-01-01Z')`,
+	"range of hash": partitionedBy("created_at", "RANGE (created_at)") + `
+		CREATE TABLE p1 PARTITION OF notifications FOR VALUES FROM (MINVALUE) TO ('2025-01-01Z');
+		CREATE SCHEMA other;
+		CREATE TABLE other.sub PARTITION OF notifications FOR VALUES FROM ('2025-01-01Z') TO ('2027-01-01Z') PARTITION BY HASH (id);
+		CREATE TABLE other.p2 PARTITION OF other.sub FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+		CREATE TABLE other."P 3" PARTITION OF other.sub FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
+}
+
+func partitionedBy(column, by string) string {
+	return `CREATE TABLE notifications (id bigint, user_id bigint, status text, created_at timestamptz, deleted_at timestamptz,
+		PRIMARY KEY (id, ` + column + `)) PARTITION BY ` + by + ";"
+}
+
+// ofPartitions lists the indexes of partitions and of the table itself that are ours: on what, and whether they are valid.
+const ofPartitions = `SELECT coalesce(string_agg(format('%s %s %s', i.indrelid::regclass, split_part(pg_get_indexdef(i.indexrelid), 'btree ', 2), i.indisvalid), ', '
+		ORDER BY i.indrelid::regclass::text, pg_get_indexdef(i.indexrelid)), '')
+	FROM pg_index AS i JOIN pg_partition_tree('notifications') AS t ON t.relid = i.indrelid WHERE i.indpred IS NOT NULL`
+
+// wantIndexes compares the tables that have both indexes, valid ones, and nothing else of that kind.
+func (d *database) wantIndexes(tables ...string) {
+	d.t.Helper()
+	var want []string
+	for _, table := range tables {
+		want = append(want, table+" (deleted_at) WHERE (deleted_at IS NOT NULL) t", table+" (user_id) WHERE (deleted_at IS NULL) t")
+	}
+	if got := one[string](d, ofPartitions); got != strings.Join(want, ", ") {
+		d.t.Errorf("there are %s, want %s", got, strings.Join(want, ", "))
+	}
+	if got := all[string](d, "SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL"); len(got) > 0 {
+		d.t.Errorf("to be built are %q", got)
+	}
+}
+
+func TestEachPartitionGetsBothIndexes(t *testing.T) {
+	t.Parallel()
+	for kind, create := range partitioned {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			d := emptyDatabase(t)
+			d.exec(create)
+			_, stderr := migrateTo(t, d, "up")
+			want := []string{`"P 3"`, "notifications", "p1", "p2"}
+			if kind == "range of hash" {
+				want = []string{"notifications", `other."P 3"`, "other.p2", "other.sub", "p1"}
+			}
+			d.wantIndexes(want...)
+			if n := strings.Count(stderr, "CREATE INDEX CONCURRENTLY"); n != 6 {
+				t.Errorf("%d are built CONCURRENTLY, want 6: %s", n, stderr)
+			}
+			if _, stderr = migrateTo(t, d, "up"); strings.Contains(stderr, "INDEX") {
+				t.Errorf("again it says %s", stderr)
+			}
+			if n := one[int](d, `SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()`); n != 0 {
+				t.Errorf("%d temporary objects left", n)
+			}
+			migrateTo(t, d, "down")
+			if got := one[string](d, ofPartitions); got != "" {
+				t.Errorf("after down there are %s", got)
+			}
+		})
+	}
+}
+
+func TestAPartitionToComeGetsBothIndexes(t *testing.T) {
+	t.Parallel()
+	d := adopt(t, partitioned["range"])
+	d.exec(`CREATE TABLE p4 (LIKE notifications); ALTER TABLE notifications ATTACH PARTITION p4 DEFAULT`)
+	d.wantIndexes(`"P 3"`, "notifications", "p1", "p2", "p4")
+}
+
+func TestIndexesOfPartitionsAreBuiltAgainAfterAFailure(t *testing.T) {
 	t.Parallel()
 	d := emptyDatabase(t)
-	d.exec(`CREATE TABLE notifications (id bigint, user_id bigint, status text, created_at timestamptz, PRIMARY KEY (id, created_at)) PARTITION BY RANGE (created_at)`)
-	d.exec(`CREATE TABLE notifications_2025 PARTITION OF notifications FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')`)
-	_, stderr := migrateTo(t, d, "up")
-	if n := strings.Count(stderr, "CREATE INDEX CONCURRENTLY"); n != 2 {
-		t.Errorf("a warning that says which indexes to build names %d, want 2: %s", n, stderr)
+	d.exec(partitioned["range"])
+	d.exec(setForDatabase("lock_timeout = '100ms'"))
+	d.exec("BEGIN; LOCK TABLE p2 IN ROW EXCLUSIVE MODE") // CONCURRENTLY waits for it in the middle
+	_, stderr, status := command(t, d, nil, "migrate", "up")
+	d.exec("COMMIT")
+	const half = `p1 (user_id) WHERE (deleted_at IS NULL) t, p2 (user_id) WHERE (deleted_at IS NULL) f`
+	if got := one[string](d, ofPartitions); status != 1 || !strings.Contains(stderr, "55P03") || got != half {
+		t.Fatalf("exit status %d, stderr %s, and there are %s", status, stderr, got)
 	}
-	if n := one[int](d, `SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()`); n != 0 {
-		t.Errorf("%d temporary objects left", n)
+	migrateTo(t, d, "up")
+	d.wantIndexes(`"P 3"`, "notifications", "p1", "p2")
+}
+
+func TestAnIndexOfTheApplicationServesUnderAnyName(t *testing.T) {
+	t.Parallel()
+	d := emptyDatabase(t)
+	d.exec(partitioned["hash"])
+	d.exec(`CREATE INDEX mine ON p1 (user_id) WHERE deleted_at IS NULL;
+		CREATE INDEX wider ON p2 (user_id, created_at) WHERE deleted_at IS NULL;
+		CREATE INDEX bare ON notifications (deleted_at);
+		CREATE INDEX no_key ON "P 3" (created_at, user_id) WHERE deleted_at IS NULL;
+		CREATE INDEX no_condition ON "P 3" (user_id);
+		CREATE INDEX other_condition ON "P 3" (user_id) WHERE deleted_at IS NULL AND status = 'read';
+		CREATE INDEX no_order ON "P 3" USING hash (user_id) WHERE deleted_at IS NULL`)
+	_, stderr := migrateTo(t, d, "up")
+	if n := strings.Count(stderr, "CREATE INDEX"); n != 1 || !strings.Contains(stderr, `CREATE INDEX CONCURRENTLY ON public.\"P 3\" (user_id) WHERE (deleted_at IS NULL)`) {
+		t.Errorf("built are %d, want that of P 3: %s", n, stderr)
+	}
+	const serving = `SELECT string_agg(index::text, ' ' ORDER BY index::text COLLATE "C") FROM notification_cleanup_indexes() WHERE purpose IS NOT NULL`
+	if got := one[string](d, serving); got != `"P 3_deleted_at_idx" "P 3_user_id_idx" mine p1_deleted_at_idx p2_deleted_at_idx wider` {
+		t.Errorf("%s serve", got)
+	}
+}
+
+func TestARunNamesThePartitionsWithoutAnIndex(t *testing.T) {
+	t.Parallel()
+	d := adopt(t, partitioned["range"])
+	d.insert(alice, "read", 1, 1001)
+	d.exec("DROP INDEX notifications_live_idx; CREATE INDEX ON p1 (user_id) WHERE deleted_at IS NULL; CREATE INDEX ON p2 (user_id) WHERE deleted_at IS NULL")
+	_, stderr, status := command(t, d, nil)
+	if status != 0 || !strings.Contains(stderr, `level=WARN msg="no valid index serves the cleanup on \"P 3\"" hint="notification-cleanup migrate up`) {
+		t.Errorf("exit status %d, stderr %s", status, stderr)
+	}
+	migrateTo(t, d, "up")
+	d.exec("SELECT restore_notifications(1)")
+	if _, stderr, status := command(t, d, nil); status != 0 || strings.Contains(stderr, "WARN") {
+		t.Errorf("when it is built, exit status %d, stderr %s", status, stderr)
+	}
+}
+
+func TestMigrateUpBuildsAnIndexThatIsGoneOrInvalid(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`DROP INDEX notifications_live_idx; UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notifications_deleted_idx'::regclass`)
+	migrateTo(t, d, "up")
+	if n := one[int](d, `SELECT count(*) FROM pg_index WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass) AND indisvalid`); n != 2 {
+		t.Errorf("%d of 2 indexes are valid", n)
+	}
+}
+
+func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		create []string
+		prints []string
+	}{
+		"view": {inboxView, []string{
+			"CREATE INDEX CONCURRENTLY ON public.messages (recipient) WHERE (removed_at IS NULL);",
+			"CREATE INDEX CONCURRENTLY ON public.messages (removed_at) WHERE (removed_at IS NOT NULL);"}},
+		"view of a view": {[]string{
+			`CREATE TABLE "In Box" (id bigint PRIMARY KEY, kind varchar(10), number integer, "Read" boolean, made timestamp(0), gone timestamptz)`,
+			`CREATE VIEW users_inbox AS SELECT *, ctid FROM "In Box" AS n WHERE kind IN ('user', 'n.')`,
+			`CREATE VIEW notifications AS SELECT ctid, id, kind || number AS user_id, CASE WHEN "Read" THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at
+				FROM users_inbox`}, []string{
+			`CREATE INDEX CONCURRENTLY ON public."In Box" (((kind)::text || (number)::text)) WHERE (gone IS NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`,
+			`CREATE INDEX CONCURRENTLY ON public."In Box" (gone) WHERE (gone IS NOT NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`}},
+		"view of a partitioned table": {[]string{
+			partitioned["range"],
+			`ALTER TABLE notifications RENAME TO inbox; ALTER TABLE inbox RENAME user_id TO owner`,
+			`CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id, status, created_at, deleted_at FROM inbox`}, []string{
+			"CREATE INDEX CONCURRENTLY ON public.p1 (owner) WHERE (deleted_at IS NULL);",
+			"CREATE INDEX CONCURRENTLY ON public.p2 (owner) WHERE (deleted_at IS NULL);",
+			`CREATE INDEX CONCURRENTLY ON public."P 3" (owner) WHERE (deleted_at IS NULL);`,
+			"SET LOCAL statement_timeout = '2s'; CREATE INDEX ON public.inbox (owner) WHERE (deleted_at IS NULL);",
+			"CREATE INDEX CONCURRENTLY ON public.p1 (deleted_at) WHERE (deleted_at IS NOT NULL);",
+			"CREATE INDEX CONCURRENTLY ON public.p2 (deleted_at) WHERE (deleted_at IS NOT NULL);",
+			`CREATE INDEX CONCURRENTLY ON public."P 3" (deleted_at) WHERE (deleted_at IS NOT NULL);`,
+			"SET LOCAL statement_timeout = '2s'; CREATE INDEX ON public.inbox (deleted_at) WHERE (deleted_at IS NOT NULL);"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := emptyDatabase(t)
+			for _, statement := range test.create {
+				d.exec(statement)
+			}
+			d = d.openSession()
+			printed := func() (lines []string) {
+				_, stderr := migrateTo(t, d, "up")
+				for line := range strings.Lines(stderr) {
+					if line = strings.TrimSpace(line); strings.HasSuffix(line, ";") {
+						lines = append(lines, line)
+					}
+				}
+				return lines
+			}
+			for range 2 { // nothing is built
+				if got := printed(); !slices.Equal(got, test.prints) {
+					t.Errorf("prints\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.prints, "\n"))
+				}
+			}
+			for _, statement := range test.prints {
+				d.exec(statement)
+			}
+			if got := printed(); got != nil {
+				t.Errorf("when all are built, prints %q", got)
+			}
+		})
 	}
 }
 

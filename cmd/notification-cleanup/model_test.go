@@ -12,24 +12,64 @@ import (
 	"pgregory.net/rapid"
 )
 
+// modelTables are four kinds of table, in which everything but the id may be NULL. Four notifications fill a page, so that a run has
+// several batches.
+var modelTables = map[string]string{
+	"plain":            `CREATE TABLE inbox (%s PRIMARY KEY, %s)`,
+	"hash of the user": `CREATE TABLE inbox (%s, %s, UNIQUE (id, user_id)) PARTITION BY HASH (user_id);` + hashPartitions,
+	"range of time": `CREATE TABLE inbox (%s, %s, UNIQUE (id, created_at)) PARTITION BY RANGE (created_at);
+		CREATE TABLE early PARTITION OF inbox FOR VALUES FROM ('2025-01-02Z') TO ('2025-01-03Z') PARTITION BY HASH (id);
+		CREATE TABLE early_0 PARTITION OF early FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+		CREATE TABLE early_1 PARTITION OF early FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+		CREATE TABLE middle PARTITION OF inbox FOR VALUES FROM ('2025-01-03Z') TO ('2025-01-05Z');
+		CREATE TABLE others PARTITION OF inbox DEFAULT`,
+	"view": `CREATE TABLE inbox (%s, %s, UNIQUE (id, user_id)) PARTITION BY HASH (user_id);` + hashPartitions + `;
+		ALTER TABLE inbox RENAME id TO number; ALTER TABLE inbox RENAME user_id TO recipient; ALTER TABLE inbox RENAME deleted_at TO gone;
+		CREATE VIEW notifications AS SELECT ctid, number AS id, recipient AS user_id, status, created_at, gone AS deleted_at FROM inbox`,
+}
+
+var distributedModelTables = map[string]string{
+	"the user last":  `CREATE TABLE inbox (%s, %s, PRIMARY KEY (id, user_id))`,
+	"the user first": `CREATE TABLE inbox (%s, %s, PRIMARY KEY (user_id, id))`,
+}
+
+const hashPartitions = `
+	CREATE TABLE inbox_0 PARTITION OF inbox FOR VALUES WITH (MODULUS 3, REMAINDER 0);
+	CREATE TABLE inbox_1 PARTITION OF inbox FOR VALUES WITH (MODULUS 3, REMAINDER 1);
+	CREATE TABLE inbox_2 PARTITION OF inbox FOR VALUES WITH (MODULUS 3, REMAINDER 2)`
+
 // TestModel does random operations one after another, and after each compares all that the database says with a model.
-// A failing case is shrunk. RAPID_CHECKS is the number of cases in each of two databases.
+// A failing case is shrunk. RAPID_CHECKS is half the number of cases, in which all kinds of table have an equal share.
 func TestModel(t *testing.T) {
 	t.Parallel()
+	var checks int
+	_, _ = fmt.Sscan(flag.Lookup("rapid.checks").Value.String(), &checks)
+	_ = flag.Set("rapid.checks", fmt.Sprint(max(1, 2*checks/len(modelTables))))
 	_ = flag.Set("rapid.steps", "10")
 	_ = flag.Set("rapid.nofailfile", "true")
-	for _, name := range []string{"1", "2"} {
-		t.Run(name, func(t *testing.T) {
+	kinds := modelTables
+	if server.workers != nil {
+		kinds = distributedModelTables
+	}
+	for kind, create := range kinds {
+		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			// Four notifications a page, so that a run has several batches.
-			d := adopt(t, nullable, "ALTER TABLE notifications ADD filler text DEFAULT repeat('x', 1900); ALTER TABLE notifications ALTER filler SET STORAGE PLAIN")
+			table := "notifications"
+			if kind == "view" {
+				table = "inbox"
+			} else {
+				create = strings.ReplaceAll(create, " inbox ", " notifications ")
+			}
+			d := adopt(t, fmt.Sprintf(create, "id bigint NOT NULL", "user_id text, status text, created_at timestamptz, deleted_at timestamptz, filler text DEFAULT repeat('x', 1900)"),
+				"ALTER TABLE "+table+" ALTER filler SET STORAGE PLAIN", distribute)
 			d.exec("SET TIME ZONE 'UTC'")
 			setup := d.script.statements
 			rapid.Check(t, func(t *rapid.T) {
 				d := *d
 				d.t = t
 				d.script.statements = slices.Clone(setup)
-				d.exec("TRUNCATE notifications, notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches RESTART IDENTITY")
+				d.exec("TRUNCATE " + table)
+				d.exec("TRUNCATE notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches RESTART IDENTITY")
 				m := &model{database: &d, max: 1}
 				m.Insert(t)
 				t.Repeat(rapid.StateMachineActions(m)) // the exported methods, and Check after each
@@ -207,7 +247,11 @@ func (m *model) Check(t *rapid.T) {
 
 func (m *model) Insert(t *rapid.T) {
 	var rows []string
-	for _, user := range append(users, null) {
+	owners := append(users, null)
+	if server.workers != nil {
+		owners = users // a row without a user has no shard
+	}
+	for _, user := range owners {
 		for _, n := range rapid.SliceOfN(someNotification, 0, 12).Draw(t, user) {
 			m.inserted++
 			n.id, n.user = m.inserted, user
@@ -440,9 +484,14 @@ func (m *model) Work(t *rapid.T) {
 	}
 }
 
+// Restore undoes a run, or a batch of it, for which the database chooses.
 func (m *model) Restore(t *rapid.T) {
 	id := rapid.IntRange(1, len(m.runs)+1).Draw(t, "run_id")
-	call := fmt.Sprintf("SELECT restore_notifications(%d)", id)
+	call, size := fmt.Sprintf("SELECT restore_notifications(%d)", id), m.inserted
+	if rapid.Bool().Draw(t, "a batch") {
+		size = rapid.IntRange(1, 10).Draw(t, "batch_size")
+		call = fmt.Sprintf("SELECT coalesce(restore_next_batch(%d, %d), 0)", id, size)
+	}
 	if id > len(m.runs) {
 		m.refused(call, "22023")
 		return
@@ -450,14 +499,16 @@ func (m *model) Restore(t *rapid.T) {
 	m.note(call)
 	got, run := one[int](m.database, call), m.runs[id-1]
 	m.end(t, run, false)
-	restored := m.where(func(n *notification) bool { return n.deletedAt == run.startedAt })
+	left := all[int](m.database, "SELECT id FROM notifications WHERE deleted_at = "+run.startedAt)
+	deleted := m.where(func(n *notification) bool { return n.deletedAt == run.startedAt })
+	restored := deleted.where(func(n *notification) bool { return !slices.Contains(left, n.id) })
 	for _, n := range restored {
 		n.deletedAt = null
 	}
 	m.untrack(restored)
 	run.restored += len(restored)
-	if got != len(restored) {
-		t.Fatalf("restore_notifications(%d) is %d, want %d", id, got, len(restored))
+	if want := min(size, len(deleted)); got != want || len(restored) != want {
+		t.Fatalf("%s is %d, and restored %d, want %d", call, got, len(restored), want)
 	}
 }
 

@@ -113,6 +113,8 @@ func TestOperationsRefuseBadArguments(t *testing.T) {
 	for _, call := range []string{
 		`SELECT restore_notifications(1)`,
 		`SELECT restore_notifications(NULL)`,
+		`SELECT restore_next_batch(1)`,
+		`SELECT restore_next_batch(NULL)`,
 		`SELECT purge_notifications(NULL)`,
 		`SELECT purge_notifications('0')`,
 		`SELECT purge_notifications('-1 day')`,

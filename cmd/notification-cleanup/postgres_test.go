@@ -17,12 +17,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Tests run on the server of TEST_DATABASE_URL, each in a database of its own: a clone of one that was migrated once.
+// Tests run on the server of TEST_DATABASE_URL, each in a database of its own: a clone of one that was migrated once. Where that is the
+// coordinator of a Citus cluster, each of its nodes has such a clone, and the notifications are distributed.
 var server struct {
 	sync.Mutex
 	url      *url.URL
 	conn     *pgx.Conn
-	prefix   string // of every database and role of this process
+	workers  []*pgx.Conn // of a Citus cluster
+	prefix   string      // of every database and role of this process
+	empty    string      // what a database with nothing in it is a clone of
 	template string
 	strategy string // the quickest way to copy a small database
 	bin      string // folder of the server's programs
@@ -63,16 +66,29 @@ func runTests(m *testing.M) (status int, err error) {
 		return 1, err
 	}
 	defer dropLeftovers()
-	if err := onServer("CREATE DATABASE %s TEMPLATE template0 %s", server.template, server.strategy); err != nil {
+	server.empty = "template0"
+	if err := findCluster(ctx); err != nil {
+		return 1, fmt.Errorf("make a cluster's template database: %w", err)
+	}
+	if err := onServer("CREATE DATABASE %s TEMPLATE %s %s", server.template, server.empty, server.strategy); err != nil {
 		return 1, err
+	}
+	if err := distributeIn(ctx, databaseURL(server.template)); err != nil {
+		return 1, fmt.Errorf("distribute the template database: %w", err)
 	}
 	if err := migrateUp(ctx, server.template); err != nil {
 		return 1, fmt.Errorf("migrate the template database: %w", err)
+	}
+	if err := closeTemplate(server.template); err != nil {
+		return 1, err
 	}
 	return m.Run(), nil
 }
 
 func dropLeftovers() {
+	if server.workers != nil {
+		_ = onServer("DROP DATABASE IF EXISTS %s WITH (FORCE)", server.empty)
+	}
 	_ = onServer("DROP DATABASE IF EXISTS %s", server.template)
 	if os.Getenv("KEEP_DATABASES") == "1" {
 		return
@@ -88,13 +104,17 @@ func dropLeftovers() {
 	}
 }
 
-// onServer executes a statement outside of the tests' databases. One at a time, because a database can be copied by one
-// session at a time only.
+// onServer executes a statement outside of the tests' databases, on each node of a cluster. One at a time, because a database can be
+// copied by one session at a time only.
 func onServer(format string, args ...any) error {
 	server.Lock()
 	defer server.Unlock()
-	_, err := server.conn.Exec(context.Background(), fmt.Sprintf(format, args...))
-	return err
+	for _, conn := range append([]*pgx.Conn{server.conn}, server.workers...) {
+		if _, err := conn.Exec(context.Background(), fmt.Sprintf(format, args...)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func databaseURL(name string) string {
@@ -146,10 +166,58 @@ func newDatabase(t *testing.T) *database {
 	return createDatabase(t, server.template)
 }
 
+// databaseOf is newDatabase for a kind of table: plain, or one of partitionedTables, each of which is migrated once.
+func databaseOf(t *testing.T, kind string) *database {
+	t.Helper()
+	if kind == "plain" {
+		return newDatabase(t)
+	}
+	templates.Lock()
+	defer templates.Unlock()
+	template := server.prefix + "template_" + strings.ReplaceAll(kind, " ", "_")
+	if !templates.made[kind] {
+		if err := onServer("CREATE DATABASE %s TEMPLATE template0 %s", template, server.strategy); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := pgx.Connect(t.Context(), databaseURL(template))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = conn.Exec(t.Context(), partitionedTables[kind])
+		conn.Close(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		migrateTo(t, &database{t: t, name: template}, "up")
+		templates.made[kind] = true
+	}
+	return createDatabase(t, template)
+}
+
+var templates = struct {
+	sync.Mutex
+	made map[string]bool
+}{made: map[string]bool{}}
+
+// partitionedTables are like the table that the migrations create. The first 60 notifications of insert are in two partitions by time.
+var partitionedTables = map[string]string{
+	"hash of the user": `CREATE TABLE notifications (` + uuidColumns + `PRIMARY KEY (id, user_id)) PARTITION BY HASH (user_id);
+		CREATE TABLE p0 PARTITION OF notifications FOR VALUES WITH (MODULUS 3, REMAINDER 0);
+		CREATE TABLE p1 PARTITION OF notifications FOR VALUES WITH (MODULUS 3, REMAINDER 1);
+		CREATE TABLE p2 PARTITION OF notifications FOR VALUES WITH (MODULUS 3, REMAINDER 2)`,
+	"range of time": `CREATE TABLE notifications (` + uuidColumns + `PRIMARY KEY (id, created_at)) PARTITION BY RANGE (created_at);
+		CREATE TABLE p0 PARTITION OF notifications FOR VALUES FROM (MINVALUE) TO ('2025-01-01 00:30Z');
+		CREATE TABLE p1 PARTITION OF notifications FOR VALUES FROM ('2025-01-01 00:30Z') TO ('2025-01-01 01:00Z');
+		CREATE TABLE p2 PARTITION OF notifications DEFAULT`,
+}
+
+const uuidColumns = `id uuid DEFAULT gen_random_uuid(), user_id uuid NOT NULL, title text, message text, status text DEFAULT 'unread',
+	created_at timestamptz NOT NULL DEFAULT now(), `
+
 // emptyDatabase makes a database with nothing in it.
 func emptyDatabase(t *testing.T) *database {
 	t.Helper()
-	return createDatabase(t, "template0")
+	return createDatabase(t, server.empty)
 }
 
 // adopt makes a database in which the migrations found what these statements had made.
@@ -160,9 +228,7 @@ func adopt(t *testing.T, statements ...string) *database {
 		d.exec(statement)
 	}
 	d.note("-- notification-cleanup migrate")
-	if err := migrateUp(t.Context(), d.name); err != nil {
-		t.Fatal(err)
-	}
+	migrateTo(t, d, "up")
 	d.conn = d.connect() // with the search_path that the statements may have set for the database
 	return d
 }
@@ -184,7 +250,13 @@ func createDatabase(t *testing.T, template string) *database {
 				return
 			}
 		}
-		if err := onServer("DROP DATABASE %s WITH (FORCE)", d.name); err != nil {
+		err := onServer("DROP DATABASE IF EXISTS %s WITH (FORCE)", d.name)
+		for range len(server.workers) * 5 { // Citus may just have come back
+			if err != nil {
+				err = onServer("DROP DATABASE IF EXISTS %s WITH (FORCE)", d.name)
+			}
+		}
+		if err != nil {
 			t.Error(err)
 		}
 		if err := onServer("DROP ROLE IF EXISTS %s", d.roleName()); err != nil {

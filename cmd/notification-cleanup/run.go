@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/lmittmann/tint"
 	"github.com/sethvargo/go-envconfig"
 )
 
@@ -28,34 +27,59 @@ const (
 var (
 	errInterrupted = errors.New("stopped early by a signal")
 	errTimeout     = errors.New("stopped early by TIMEOUT")
+	errVersion     = errors.New("asked for the version")
 	errGivenUp     = errors.New("stopped early: somebody restored the run, or it was older than 36 hours")
 )
 
 // app is what every command works with.
 type app struct {
-	cfg            Config
-	log            *slog.Logger
-	stdout, stderr io.Writer
-	pool           *pgxpool.Pool
+	cfg      Config
+	argument string // of the command
+	log      *slog.Logger
+	people   bool // read the log
+	stdout   screen
+	stderr   io.Writer
+	pool     *pgxpool.Pool
+}
+
+// commands are what the program can do, in the order of the help.
+var commands = []subcommand{
+	{"run", "", "clean up, and print the run's record", "-workers 2 -timeout 2h", (*app).cleanup},
+	{"preview", "", "what run would delete, a row for each user over the limit", "-max-notifications 500 -top 10", (*app).preview},
+	{"limits", "", "what run would delete with each of some limits, and how many notifications users have", "-min-keep 50", (*app).limits},
+	{"doctor", "", "is all well here? what is not, and what to do; before migrate up, what that would do or refuse", "-format json", (*app).doctor},
+	{"stats", "", "live notifications, users, users over the limit", "-format json", func(a *app, ctx context.Context) error {
+		return a.print(ctx, `SELECT * FROM notification_stats($1)`, a.cfg.MaxNotifications)
+	}},
+	{"history", "", "the last 20 runs, a line each; with -format json all columns", "-format json", (*app).history},
+	{"restore", "RUN_ID", "undo one run", "7", (*app).restore},
+	{"purge", "", "delete for good what was soft-deleted longer than RETENTION ago", "-retention 2160h", (*app).purge},
+	{"migrate", "[up|down|status|script]", "install, uninstall (keeps all notifications), look, or print for psql what up executes",
+		`script | psql "$DATABASE_URL"`, func(a *app, ctx context.Context) error { return a.migrate(ctx, a.argument, a.pool.Config().ConnConfig) }},
 }
 
 // run executes one command line. The result goes to stdout, the log to stderr; the caller prints the error.
 func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, stderr io.Writer) error {
 	cfg, words, err := loadConfig(ctx, args, env)
-	if errors.Is(err, flag.ErrHelp) {
-		writeUsage(stdout)
-		return nil
-	}
-	if err != nil {
+	screen, log := newScreen(stdout), newScreen(stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return writeHelp(screen, words)
+	case errors.Is(err, errVersion):
+		_, err = fmt.Fprintln(stdout, version())
+		return err
+	case err != nil:
 		return err
 	}
 	config, err := poolConfig(cfg)
 	if err != nil {
 		return err
 	}
-	a := &app{cfg: cfg, log: slog.New(slog.NewTextHandler(stderr, nil)), stdout: stdout, stderr: stderr}
+	a := &app{cfg: cfg, log: slog.New(slog.NewTextHandler(stderr, nil)), stdout: screen, stderr: stderr, people: log.width > 0 && cfg.LogFormat == "text"}
 	if cfg.LogFormat == "json" {
 		a.log = slog.New(slog.NewJSONHandler(stderr, nil))
+	} else if noColor, _ := env.Lookup("NO_COLOR"); a.people {
+		a.log = slog.New(tint.NewTextHandler(stderr, &tint.Options{NoColor: noColor != "", ReplaceAttr: forPeople}))
 	}
 	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
 		if notice.SeverityUnlocalized == "WARNING" {
@@ -78,18 +102,12 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 }
 
 func (a *app) execute(ctx context.Context, words []string, config *pgxpool.Config) (err error) {
-	command, argument, _ := strings.Cut(strings.Join(words, " "), " ")
-	var runID int64
-	switch {
-	case command == "migrate" && slices.Contains([]string{"", "up", "down", "status"}, argument):
-	case command == "restore":
-		if runID, err = strconv.ParseInt(argument, 10, 64); err != nil {
-			return usageError(fmt.Sprintf("restore takes the id of a run, not %q: notification-cleanup history lists them", argument))
-		}
-	case argument != "" || !slices.Contains([]string{"", "run", "preview", "stats", "history", "purge"}, command):
-		return usageError(fmt.Sprintf("unknown command %q: notification-cleanup -help lists them", strings.Join(words, " ")))
+	var command subcommand
+	if command, a.argument, err = parseCommand(words); err != nil {
+		return err
+	} else if a.argument == "script" {
+		return a.script()
 	}
-
 	if a.pool, err = pgxpool.NewWithConfig(ctx, config); err == nil {
 		defer a.pool.Close()
 		err = a.pool.Ping(ctx)
@@ -97,25 +115,34 @@ func (a *app) execute(ctx context.Context, words []string, config *pgxpool.Confi
 	if err != nil {
 		return fmt.Errorf("connect to database: %w", err)
 	}
-	switch command {
-	case "migrate":
-		return a.migrate(ctx, argument, config.ConnConfig)
-	case "preview":
-		return a.preview(ctx)
-	case "stats":
-		return a.print(ctx, `SELECT * FROM notification_stats($1)`, a.cfg.MaxNotifications)
-	case "history":
-		return a.print(ctx, `SELECT * FROM notification_cleanup_runs ORDER BY id DESC LIMIT 20`)
-	case "restore":
-		return a.print(ctx, `SELECT restore_notifications AS notifications_restored FROM restore_notifications($1)`, runID)
-	case "purge":
-		return a.purge(ctx)
-	}
-	return a.cleanup(ctx)
+	return command.run(a, ctx)
 }
 
+// preview prints the users over the limit; as text with a line for the total, and on a terminal no more than 20.
 func (a *app) preview(ctx context.Context) error {
-	return a.print(ctx, `SELECT * FROM preview_notification_cleanup($1, $2)`, a.cfg.MaxNotifications, a.cfg.MinKeep)
+	sql, top := `SELECT * FROM preview_notification_cleanup($1, $2) LIMIT nullif($3::bigint, 0)`, a.cfg.Top
+	if a.cfg.Format == "text" {
+		sql = `WITH preview AS MATERIALIZED (SELECT * FROM preview_notification_cleanup($1, $2))
+			(SELECT user_id::text, total_notifications AS total, unread_notifications AS unread, deletable_notifications AS deletable FROM preview LIMIT nullif($3::bigint, 0))
+			UNION ALL
+			SELECT 'users: ' || ltrim(to_char(count(*), '999,999,999,999')) || CASE WHEN count(*) > nullif($3, 0) THEN ', shown: ' || $3 ELSE '' END,
+				sum(total_notifications)::bigint, sum(unread_notifications)::bigint, sum(deletable_notifications)::bigint
+			FROM preview HAVING count(*) > 0`
+		if top == 0 && a.stdout.width > 0 {
+			top = 20
+		}
+	}
+	return a.show(ctx, false, a.nothing(0), sql, a.cfg.MaxNotifications, a.cfg.MinKeep, top)
+}
+
+// history prints the last runs; as text in a short line each.
+func (a *app) history(ctx context.Context) error {
+	columns := "*"
+	if a.cfg.Format == "text" {
+		columns = `id, started_at AS "when", to_char(finished_at - started_at, 'HH24:MI:SS.MS') AS how_long, users_cleaned AS users, notifications_deleted AS deleted, notifications_skipped AS skipped,
+			CASE WHEN notifications_restored > 0 THEN 'restored' WHEN finished_at IS NULL THEN 'unfinished' ELSE 'finished' END AS outcome`
+	}
+	return a.show(ctx, false, "no run yet", `SELECT `+columns+` FROM notification_cleanup_runs ORDER BY id DESC LIMIT 20`)
 }
 
 // poolConfig turns the configuration into pgx's, with defaults where the user has set nothing.

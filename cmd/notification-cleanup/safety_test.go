@@ -38,7 +38,7 @@ func TestPublicMayDoNothing(t *testing.T) {
 var leastPrivileges = []string{
 	"USAGE ON SCHEMA public",
 	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats, plan_notification_cleanup, cleanup_next_batch," +
-		" notification_excess, open_notification_cleanup, end_notification_cleanup",
+		" notification_excess, notification_inboxes, notification_shards, open_notification_cleanup, end_notification_cleanup, notification_cleanup_indexes",
 	"SELECT (ctid, id, user_id, status, created_at, deleted_at), UPDATE (deleted_at) ON notifications",
 	"SELECT, INSERT (max_notifications, min_keep), UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit," +
 		" notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs",
@@ -73,6 +73,7 @@ var everything = []string{
 	"SELECT * FROM preview_notification_cleanup()",
 	"SELECT * FROM notification_stats()",
 	"SELECT * FROM cleanup_notifications()",
+	"SELECT restore_next_batch(1, 900)",
 	"SELECT restore_notifications(1)",
 	"SELECT * FROM plan_notification_cleanup()",
 	"SELECT cleanup_next_batch(2)",
@@ -212,7 +213,7 @@ func TestHostileSearchPathChangesNothing(t *testing.T) {
 	}
 	d.exec("ROLLBACK")
 	for _, call := range everything {
-		d.exec(regexp.MustCompile(`\w*(notification|cleanup)\w*\(`).ReplaceAllString(call, "public.$0"))
+		d.exec(regexp.MustCompile(`\w*(notification|cleanup|batch)\w*\(`).ReplaceAllString(call, "public.$0"))
 	}
 	d.exec("RESET search_path")
 	d.wantEverythingDone("902-1001")

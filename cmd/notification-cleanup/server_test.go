@@ -24,17 +24,24 @@ type ownServer struct {
 	dir        string              // holds the data and the socket
 	credential *syscall.Credential // of the user who runs the server; nil: us
 	settings   []string
-	within     []string // command that runs the server, of which it takes the place
+	workers    []*ownServer // where it is the coordinator of a cluster
+	within     []string     // command that runs the server, of which it takes the place
 	leash      io.Closer
 	ended      chan struct{} // closed when the server has ended
 	admin      *pgx.Conn
 }
 
-// newServer starts a server with a new cluster.
+// newServer starts a server with a new cluster, with two workers where the tests are for Citus.
 func newServer(t *testing.T) *ownServer {
 	t.Helper()
 	s := prepareServer(t)
 	s.initialise()
+	for range server.workers {
+		worker := prepareServer(t)
+		worker.initialise()
+		worker.settings = citusSettings
+		s.settings, s.workers = citusSettings, append(s.workers, worker)
+	}
 	s.start()
 	return s
 }
@@ -107,9 +114,13 @@ func (s *ownServer) exec(program string, args ...string) {
 // leashed runs a server until its standard input ends: when this process ends, however, no server is left.
 const leashed = `exec 3<&0; "$@" & server=$!; { cat <&3 >/dev/null; kill -QUIT $server; } & wait $server`
 
-// start starts the server, unless it runs, and waits until it takes connections. What a kill has left may refuse it for a moment.
+// start starts the server and its workers, unless they run, and waits until they take connections. What a kill has left may refuse it for
+// a moment.
 func (s *ownServer) start() {
 	s.t.Helper()
+	for _, worker := range s.workers {
+		worker.start()
+	}
 	log, err := os.OpenFile(s.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		s.t.Fatal(err)
@@ -199,10 +210,31 @@ func (s *ownServer) wait() {
 // migrated makes a database with all migrations applied.
 func (s *ownServer) migrated(options ...string) *database {
 	s.t.Helper()
-	d := &database{t: s.t, name: "app", own: s, script: &script{}}
-	if _, err := s.admin.Exec(context.Background(), "CREATE DATABASE app "+strings.Join(options, " ")); err != nil {
-		s.t.Fatal(err)
+	if s.workers != nil {
+		return s.adopted("app", distributed, options...)
 	}
+	return s.adopted("app", "SELECT", options...)
+}
+
+// adopted makes a database in which the migrations found what these statements had made; in a cluster, on each node.
+func (s *ownServer) adopted(name, create string, options ...string) *database {
+	s.t.Helper()
+	d := &database{t: s.t, name: name, own: s, script: &script{}}
+	nodes := []node{{Host: s.dir, Port: 5432, Coordinator: true}}
+	for _, worker := range s.workers {
+		nodes = append(nodes, node{Host: worker.dir, Port: 5432})
+	}
+	for _, s := range append([]*ownServer{s}, s.workers...) {
+		if _, err := s.admin.Exec(context.Background(), "CREATE DATABASE "+name+" "+strings.Join(options, " ")); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if s.workers != nil {
+		if err := introduce(context.Background(), nodes, name); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	d.openSession().exec(create)
 	if _, stderr, status := command(s.t, d, nil, "migrate", "up"); status != 0 {
 		s.t.Fatalf("migrate up: %s", stderr)
 	}

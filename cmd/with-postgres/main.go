@@ -1,15 +1,16 @@
 // With-postgres runs a command against a PostgreSQL server: the one named by the environment, or else a throw-away server that lives as
 // long as the command.
 //
-//	with-postgres [-env NAME] [-durable] COMMAND [ARG ...]
+//	with-postgres [-env NAME] [-durable] [-citus] COMMAND [ARG ...]
 //
 // NAME (DATABASE_URL by default) is the environment variable with the connection URL. If it is set, COMMAND just replaces this program;
 // otherwise it is set for COMMAND. The exit status is COMMAND's. A durable server keeps its data on disk, as one in production does; any
-// other is as fast as it can be.
+// other is as fast as it can be. With -citus it is a cluster: the URL is that of its coordinator, whose database knows two workers.
 package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,6 +65,11 @@ var cronSettings = []string{
 	"max_worker_processes=16",
 }
 
+// citusSettings load Citus, which has a worker process in each database, and opens connections between the nodes.
+var citusSettings = []string{
+	"shared_preload_libraries=citus", "max_worker_processes=100", "max_connections=500", "citus.enable_statistics_collection=off",
+}
+
 func main() {
 	signals := make(chan os.Signal, 8)
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
@@ -83,8 +90,9 @@ func run(args []string, signals <-chan os.Signal) (int, error) {
 	flags.SetOutput(io.Discard) // an error of ours is one line
 	name := flags.String("env", "DATABASE_URL", "")
 	durable := flags.Bool("durable", false, "")
+	citus := flags.Bool("citus", false, "")
 	if flags.Parse(args) != nil || flags.NArg() == 0 || *name == "" || strings.Contains(*name, "=") {
-		return 2, errors.New("usage: with-postgres [-env NAME] [-durable] COMMAND [ARG ...]")
+		return 2, errors.New("usage: with-postgres [-env NAME] [-durable] [-citus] COMMAND [ARG ...]")
 	}
 	path, err := exec.LookPath(flags.Arg(0))
 	if err != nil {
@@ -102,23 +110,46 @@ func run(args []string, signals <-chan os.Signal) (int, error) {
 	if *durable {
 		parents, options = []string{"/var/tmp", os.TempDir(), "/tmp"}, slices.Concat(settings, durableSettings)
 	}
-	dir, err := makeFolder(parents...)
-	if err != nil {
-		return 1, fmt.Errorf("make a folder for the server: %w", err)
+	nodes := 1
+	if _, err := os.Stat(filepath.Join(bin, "../lib/pg_cron.so")); err == nil {
+		options = slices.Concat(options, cronSettings)
 	}
-	defer os.RemoveAll(dir) // the supervisor has done so, unless it did not start
+	if *citus {
+		if _, err := os.Stat(filepath.Join(bin, "../lib/citus.so")); err != nil {
+			return 1, fmt.Errorf("no Citus beside the server in %s: set PG_BIN to the bin of a PostgreSQL that has it (it builds from source)", bin)
+		}
+		nodes, options = 3, slices.Concat(options, citusSettings)
+	}
 	command := exec.Command(path)
 	command.Args = flags.Args()
 	// The caller's PGPORT would move the server's socket, and PGSERVICE or PGOPTIONS would turn the command away from it.
 	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "PG_BIN=")
 	})
-	stop, status, err := startServer(bin, dir, options, command.Env, signals)
-	defer stop()
-	if err != nil || status != 0 {
-		return status, err
+	var dirs []string
+	for range nodes {
+		dir, err := makeFolder(parents...)
+		if err != nil {
+			return 1, fmt.Errorf("make a folder for the server: %w", err)
+		}
+		defer os.RemoveAll(dir) // the supervisor has done so, unless it did not start
+		own := options
+		if *citus { // where a node connects to itself
+			own = slices.Concat(options, []string{"citus.local_hostname='" + dir + "'"})
+		}
+		stop, status, err := startServer(bin, dir, own, command.Env, signals)
+		defer stop()
+		if err != nil || status != 0 {
+			return status, err
+		}
+		dirs = append(dirs, dir)
 	}
-	command.Env = append(command.Env, *name+"="+connectionURL(dir))
+	if *citus {
+		if err := introduce(dirs); err != nil {
+			return 1, fmt.Errorf("make a cluster: %w", err)
+		}
+	}
+	command.Env = append(command.Env, *name+"="+connectionURL(dirs[0]))
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return runCommand(command, signals)
 }
@@ -169,9 +200,6 @@ func makeFolder(parents ...string) (dir string, err error) {
 // nothing of the server is left.
 func startServer(bin, dir string, options, env []string, signals <-chan os.Signal) (stop func(), status int, err error) {
 	supervisor := exec.Command("/bin/sh", append([]string{"-c", supervise, "with-postgres", bin, dir}, options...)...)
-	if _, err := os.Stat(filepath.Join(bin, "../lib/pg_cron.so")); err == nil {
-		supervisor.Args = append(supervisor.Args, cronSettings...)
-	}
 	supervisor.Dir = "/"                                        // the user postgres may have no access to ours
 	supervisor.Env = slices.Concat(env, []string{"LC_ALL=C"})   // for lastError
 	supervisor.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // out of reach of a terminal's Ctrl-C
@@ -233,6 +261,29 @@ func lastError(log *os.File) string {
 // connectionURL returns the URL of the server with a socket in dir. A space is %20 because libpq does not read + as one.
 func connectionURL(dir string) string {
 	return "postgres:///postgres?host=" + strings.NewReplacer("+", "%20", "%2F", "/").Replace(url.QueryEscape(dir)) + "&user=postgres"
+}
+
+// introduce makes a coordinator and its workers of the servers with a socket in dirs, in their database postgres.
+func introduce(dirs []string) error {
+	statements := fmt.Sprintf("SELECT citus_set_coordinator_host('%s', 5432)", dirs[0])
+	for _, dir := range dirs[1:] {
+		statements += fmt.Sprintf("; SELECT citus_add_node('%s', 5432)", dir)
+	}
+	for i := range dirs { // the coordinator last
+		dir := dirs[len(dirs)-1-i]
+		conn, err := pgx.Connect(context.Background(), connectionURL(dir))
+		if err != nil {
+			return err
+		}
+		defer conn.Close(context.Background())
+		if _, err = conn.Exec(context.Background(), "CREATE EXTENSION citus"); err == nil && i == len(dirs)-1 {
+			_, err = conn.Exec(context.Background(), statements)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // runCommand runs the command, passes signals on to it and returns its exit status as a shell would.
