@@ -57,6 +57,7 @@ const (
 	standard   = "standard"
 	large      = "large"
 	huge       = "huge, " // and the keys
+	cluster    = "cluster"
 	base       = "bench_base"
 	copied     = "bench_copy"
 )
@@ -72,6 +73,7 @@ func main() {
 		func(string) error { b.mode, measure = large, b.measureLarge; return nil })
 	flag.BoolFunc("huge", "measure on parts of a table of which there is no room for copies",
 		func(string) error { measure = b.measureHuge; return nil })
+	flag.BoolFunc("citus", "compare the coordinator of a cluster with its workers", func(string) error { measure = b.measureCitus; return nil })
 	flag.StringVar(&b.keys, "keys", "uuid", "ids of the table of -huge: uuid, which are random, or bigint, in the order of time")
 	flag.Parse()
 	b.rounds = cmp.Or(b.rounds, min(3, 1+2*(b.n/1000000)))
