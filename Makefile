@@ -13,7 +13,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
 export RAPID_CHECKS ?= 150
 SKIP := ^TestLong
-CITUS := ^TestModel|^TestCitus|^TestAnother|^TestSkip|^TestAThousand|^TestIgnores|^TestKeeps|^TestTenRuns|^TestTheNextRun|^TestWorkers|^TestUndo|^TestRestore|^TestPurges
+CITUS := ^TestModel$$|^TestAnother|^TestSkip|^TestAThousand|^TestIgnores|^TestTenRuns|^TestTheNextRun|^TestABatchOfSomeUsersTakes
 LONG := ^TestLong|^TestModel|^TestTheNextRunPuts|^TestTheApplication|^TestTenRuns
 
 .PHONY: help
