@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/notification-cleanup/notification-cleanup/migrations"
 )
 
 // doctor prints what is wrong and what to do, or, before an installation, what that would do. It fails where something is wrong.
@@ -42,13 +38,8 @@ func (a *app) doctor(ctx context.Context) error {
 
 // firstMigration tries it where nothing can be written: it refuses there what it would refuse, or ends at its first change.
 func (a *app) firstMigration(ctx context.Context) (pgErr *pgconn.PgError, err error) {
-	text, err := fs.ReadFile(migrations.FS, "00001_notifications.sql")
-	if err != nil {
-		return nil, err
-	}
-	up, _, _ := strings.Cut(string(text), "-- +goose Down")
 	err = pgx.BeginTxFunc(ctx, a.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		return tx.Conn().PgConn().Exec(ctx, up).Close()
+		return tx.Conn().PgConn().Exec(ctx, upStatements("00001_notifications.sql")).Close()
 	})
 	errors.As(err, &pgErr)
 	return pgErr, err

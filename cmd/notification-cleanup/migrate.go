@@ -109,10 +109,13 @@ func (a *app) buildIndexes(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
+// lockID is the advisory lock of a migration, whoever does it.
+var lockID = int64(crc32.ChecksumIEEE([]byte(versionTable)))
+
 // newLocker lets concurrent migrators wait for each other, up to an hour: building the live index of a large table takes its time.
 func newLocker() (lock.SessionLocker, error) {
 	return lock.NewPostgresSessionLocker(
-		lock.WithLockID(int64(crc32.ChecksumIEEE([]byte(versionTable)))),
+		lock.WithLockID(lockID),
 		lock.WithLockTimeout(1, 3600),
 	)
 }
