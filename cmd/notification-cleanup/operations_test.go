@@ -294,6 +294,15 @@ func TestPurgesNeitherLiveNorYoungNorLockedNotifications(t *testing.T) {
 	}
 }
 
+func TestPurgesWhatHasNoUserOrNoTime(t *testing.T) {
+	t.Parallel()
+	d := adopt(t, nullable)
+	d.exec("INSERT INTO notifications (id, user_id, created_at, deleted_at) VALUES (1, NULL, now(), '2025-01-01Z'), (2, 'alice', NULL, '2025-01-01Z')")
+	if n := one[int](d, "SELECT purge_notifications()"); n != 2 {
+		t.Errorf("purged %d, want 2", n)
+	}
+}
+
 func TestTheProgramPurgesUntilNoneIsLeft(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
