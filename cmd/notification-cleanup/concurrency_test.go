@@ -360,7 +360,7 @@ func TestWhatMovesFromItsRangeIsLeft(t *testing.T) {
 			if n := d.nextBatch(); n < 1 {
 				t.Errorf("the first batch is %d", n)
 			}
-			d.exec("VACUUM notifications")
+			d.vacuum("notifications")
 			d.openSession().move(heapPage + " = 5")
 		}, heapPage + " = 0"},
 		"to a new page": {func(_ *testing.T, d *database) { d.move(heapPage + " = 0") }, heapPage + " > 5"},
@@ -397,7 +397,7 @@ func TestWhatMovesToAPageThatIsSweptLaterGoesWithThat(t *testing.T) {
 	d, limits := sixPages(t)
 	d.plan(limits + ", batch_size => 1")
 	d.exec("DELETE FROM notifications WHERE " + heapPage + " = 3")
-	d.exec("VACUUM notifications")
+	d.vacuum("notifications")
 	d.openSession().move(heapPage + " = 0")
 	if d.numbers("title = 'moved' AND "+notificationNumber+" <= 50 AND "+heapPage+" = 3") == "" {
 		t.Fatal("none has moved there")

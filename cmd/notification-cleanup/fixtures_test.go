@@ -112,6 +112,20 @@ func (r runRecord) startedAt() string {
 	return fmt.Sprintf("SELECT started_at FROM notification_cleanup_runs WHERE id = %d", r.ID)
 }
 
+// vacuum makes each page of the table all-visible. A session that starts elsewhere on the server, and is in no database yet, can delay that.
+func (d *database) vacuum(table string) {
+	d.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		d.exec("VACUUM ANALYZE " + table)
+		if one[bool](d, "SELECT relallvisible = relpages FROM pg_class WHERE oid = '"+table+"'::regclass") {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatalf("%s is not all-visible", table)
+		}
+	}
+}
+
 // setForDatabase makes a setting the default in the database.
 func setForDatabase(setting string) string {
 	return "DO $do$ BEGIN EXECUTE format('ALTER DATABASE %I SET ', current_database()) || $setting$" + setting + "$setting$; END $do$"

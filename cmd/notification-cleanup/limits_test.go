@@ -56,7 +56,7 @@ func TestManyLimitsReadEachInboxOnce(t *testing.T) {
 	d.insert(bob, "unread", 1001, 1200)
 	d.insert(carol, "read", 2001, 2090)
 	d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
-	d.exec("VACUUM ANALYZE notifications")
+	d.vacuum("notifications")
 	read := func(limits string) int {
 		session := d.openSession() // which has no other statistics
 		session.exec("BEGIN; SET LOCAL enable_seqscan = off; SELECT preview_notification_limits('" + limits + "', 10)")

@@ -401,7 +401,7 @@ func TestReadsTheLiveIndexAndThenOnlyInboxesOverTheLimit(t *testing.T) {
 		INSERT INTO notifications (user_id, status, deleted_at) SELECT md5('x')::uuid, 'read', '2025-06-01Z' FROM generate_series(1, 10000);
 		INSERT INTO notifications (user_id, status) SELECT md5(i::text)::uuid, 'read' FROM generate_series(1, 200) AS i`)
 	d.exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
-	d.exec("VACUUM ANALYZE notifications")
+	d.vacuum("notifications")
 	d.exec("SELECT pg_stat_reset()")
 	d.cleanup("")
 	eventually(t, d, "SELECT n_tup_upd = 901 FROM pg_stat_user_tables WHERE relname = 'notifications'")
@@ -424,7 +424,7 @@ func TestABatchDoesNotReadWhatIsDeleted(t *testing.T) {
 	d.rowsPerPage(10)
 	d.insert(bob, "unread", 30001, 42000)
 	d.exec("CREATE INDEX shuffled ON notifications (md5(id::text)); CLUSTER notifications USING shuffled; DROP INDEX shuffled")
-	d.exec("VACUUM ANALYZE notifications")
+	d.vacuum("notifications")
 	d.plan("")
 	d.wantBatches(1, true)
 	session := d.openSession() // which has no other statistics
