@@ -76,10 +76,36 @@ COMMENT ON COLUMN notification_cleanup_batches.attempts IS 'How often it gave wa
 COMMENT ON COLUMN notification_cleanup_batches.done IS 'Whether it is done.';
 COMMENT ON COLUMN notification_cleanup_batches.user_ids IS 'Users of whom it deleted something.';
 COMMENT ON COLUMN notification_cleanup_batches.deleted IS 'How many notifications of each of them it deleted.';
-REVOKE ALL ON TABLE notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches FROM PUBLIC;
+
+CREATE TABLE notification_cleanup_throttles (
+    run_id bigint PRIMARY KEY,
+    pause_factor double precision NOT NULL,
+    max_replica_lag interval,
+    rest_until timestamptz,
+    stopped_at timestamptz
+);
+COMMENT ON TABLE notification_cleanup_throttles IS 'How fast each run may go that has not ended, and that somebody has stopped it.';
+COMMENT ON COLUMN notification_cleanup_throttles.run_id IS 'The run.';
+COMMENT ON COLUMN notification_cleanup_throttles.pause_factor IS 'How many times as long as a batch took no other one begins.';
+COMMENT ON COLUMN notification_cleanup_throttles.max_replica_lag IS 'How far standbys and logical slots may be behind when a batch begins; NULL: as far as they like.';
+COMMENT ON COLUMN notification_cleanup_throttles.rest_until IS 'Until when no batch begins, since one ended with a pause_factor.';
+COMMENT ON COLUMN notification_cleanup_throttles.stopped_at IS 'When stop_notification_cleanup() was called; no batch begins until the next plan goes on with the run.';
+
+CREATE TABLE notification_cleanup_positions (
+    run_id bigint NOT NULL,
+    at timestamptz NOT NULL,
+    lsn pg_lsn NOT NULL
+);
+CREATE INDEX ON notification_cleanup_positions (run_id, lsn, at);
+COMMENT ON TABLE notification_cleanup_positions IS 'Where the primary was at some moments of a run with a max_replica_lag: a replica that has not come there yet is as far behind.';
+COMMENT ON COLUMN notification_cleanup_positions.run_id IS 'The run.';
+COMMENT ON COLUMN notification_cleanup_positions.at IS 'The moment; -infinity: when the run was planned or went on, which each replica must have reached.';
+COMMENT ON COLUMN notification_cleanup_positions.lsn IS 'How far it had flushed its WAL.';
+REVOKE ALL ON TABLE notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches, notification_cleanup_throttles,
+    notification_cleanup_positions FROM PUBLIC;
 
 -- +goose Down
-DROP TABLE notification_cleanup_batches, notification_cleanup_cutoffs;
+DROP TABLE notification_cleanup_positions, notification_cleanup_throttles, notification_cleanup_batches, notification_cleanup_cutoffs;
 -- +goose StatementBegin
 DO $$
 BEGIN

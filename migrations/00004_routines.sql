@@ -23,6 +23,8 @@ DECLARE
     v_kept notification_id[];
     v_lock_timeout text := current_setting('lock_timeout');
     v_called_at timestamptz := clock_timestamp();
+    v_claimed_at timestamptz;
+    v_may_begin boolean;
 BEGIN
     DO $citus$ BEGIN  -- Citus pins its workers' plans too, if it is told by such a block; elsewhere it says nothing new
         SET LOCAL citus.propagate_set_commands = 'local';
@@ -33,6 +35,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes the id of a run: plan_notification_cleanup() opens one.',
             MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
     END IF;
+    v_may_begin := throttle_notification_cleanup(v_run.id);
+    IF v_may_begin IS NOT TRUE THEN RETURN CASE WHEN NOT v_may_begin THEN 0::bigint END; END IF;
     LOOP
         SELECT b.* INTO v_batch FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done
         ORDER BY b.attempts, b.number LIMIT 1 FOR UPDATE SKIP LOCKED;
@@ -51,6 +55,7 @@ BEGIN
         END IF;
     END LOOP;
     PERFORM pg_sleep(0.1 * v_batch.attempts);  -- whoever was in the way gets on meanwhile
+    v_claimed_at := clock_timestamp();
     SELECT array_agg(c.user_id) AS user_ids, array_agg(c.created_at) AS created_ats, array_agg(c.id) AS ids INTO v_cutoffs
     FROM notification_cleanup_cutoffs AS c
     WHERE c.run_id = v_run.id AND (v_batch.first_user IS NULL OR c.number >= v_batch.first_user AND c.number < v_batch.end_user);
@@ -107,7 +112,11 @@ BEGIN
         AND (v_kept IS NULL OR n.id <> ALL (v_kept));
     UPDATE notification_cleanup_batches AS b SET done = true, user_ids = v_batch.user_ids, deleted = v_batch.deleted
     WHERE b.run_id = v_run.id AND b.number = v_batch.number;
-    UPDATE notification_cleanup_runs AS r  -- last, so that another worker waits for it no longer than a COMMIT takes
+    -- Last what all workers write, so that one waits for another no longer than a COMMIT takes.
+    UPDATE notification_cleanup_throttles AS t
+    SET rest_until = greatest(t.rest_until, clock_timestamp() + t.pause_factor * (clock_timestamp() - v_claimed_at))
+    WHERE t.run_id = v_run.id AND t.pause_factor > 0;
+    UPDATE notification_cleanup_runs AS r
     SET notifications_deleted = r.notifications_deleted + v_run.notifications_deleted,
         notifications_skipped = r.notifications_skipped + v_run.notifications_skipped
     WHERE r.id = v_run.id;
@@ -117,7 +126,7 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
 'Does one batch of a run of plan_notification_cleanup(), and returns how many notifications it deleted; skips rows that somebody holds.
-Call it until it is NULL, each time in a transaction of its own: the run has ended then, or was given up. 0 also means that others are at work on all that is left, or that the batch gave way to the application and comes again.';
+Call it until it is NULL, each time in a transaction of its own: the run has ended then, or was stopped or given up. 0 also means that others are at work on all that is left, that the batch gave way to the application and comes again, or that it is not yet time for one: a notice says why.';
 REVOKE ALL ON FUNCTION cleanup_next_batch(bigint) FROM PUBLIC;
 -- end of sql/cleanup_next_batch.sql
 
@@ -153,13 +162,15 @@ REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user
 -- The job for pg_cron and for a backlog of any size: CALL cleanup_notifications_in_batches(time_limit => '2 hours');
 -- +goose StatementBegin
 CREATE OR REPLACE PROCEDURE cleanup_notifications_in_batches(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000, time_limit interval DEFAULT NULL
+    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000, time_limit interval DEFAULT NULL,
+    pause_factor double precision DEFAULT 0, max_replica_lag interval DEFAULT NULL
 )
 LANGUAGE plpgsql
 AS $$
 DECLARE
     v_run record;
     v_run_id bigint;  -- NULL: to be planned
+    v_deleted bigint;
     v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its transaction.
@@ -182,18 +193,21 @@ BEGIN
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;  -- at a stricter one this would fail, or the application, wherever the two meet
         PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
         IF v_run_id IS NULL THEN
-            SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size);
+            SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size, pause_factor, max_replica_lag);
             v_run_id := v_run.id;
             RAISE NOTICE 'run %: % users over the limit, % notifications to delete', v_run_id, v_run.users_over_limit, v_run.notifications_planned;
             EXIT WHEN v_run.finished_at IS NOT NULL;
-        ELSIF cleanup_next_batch(v_run_id) IS NOT NULL THEN
-            SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
-            RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
-                v_run.notifications_planned, v_run.notifications_skipped, clock_timestamp() - v_called_at;
-            EXIT WHEN clock_timestamp() - v_called_at >= time_limit;
         ELSE
-            EXIT WHEN v_run.started_at >= v_called_at;
-            v_run_id := NULL;  -- that was what an earlier call had left
+            v_deleted := cleanup_next_batch(v_run_id);
+            SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
+            IF v_deleted > 0 THEN
+                RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
+                    v_run.notifications_planned, v_run.notifications_skipped, clock_timestamp() - v_called_at;
+            ELSIF v_deleted IS NULL THEN
+                EXIT WHEN v_run.started_at >= v_called_at OR v_run.finished_at IS NULL;  -- the latter: somebody stopped or undid it
+                v_run_id := NULL;  -- that was what an earlier call had left
+            END IF;
+            EXIT WHEN clock_timestamp() - v_called_at >= time_limit;
         END IF;
     END LOOP;
 END
@@ -203,15 +217,15 @@ $$;
 -- +goose StatementBegin
 DO $$
 BEGIN
-    EXECUTE replace(pg_get_functiondef('cleanup_notifications_in_batches(integer, integer, integer, interval)'::regprocedure),
+    EXECUTE replace(pg_get_functiondef('cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval)'::regprocedure),
         '''schema of this procedure''', quote_literal(quote_ident(current_schema()) || ', pg_temp'));
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval) IS
-'The job of cleanup_notifications() in batches of about batch_size notifications, with a COMMIT and a NOTICE of progress after each; stops after the batch that crosses time_limit.
+COMMENT ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) IS
+'The job of cleanup_notifications() in batches of about batch_size notifications, with a COMMIT and a NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit.
 CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next call with the same limits does first; two calls at the same time share the work.';
-REVOKE ALL ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) FROM PUBLIC;
 -- end of sql/cleanup_notifications_in_batches.sql
 
 -- frozen copy of sql/end_notification_cleanup.sql
@@ -226,6 +240,7 @@ DECLARE
     v_cleaned bigint;
     v_left_over notification_user_id[];
 BEGIN
+    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = end_notification_cleanup.run_id;
     WITH done AS (
         DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = end_notification_cleanup.run_id RETURNING b.user_ids, b.deleted
     ),
@@ -289,13 +304,15 @@ BEGIN
                         'UPDATE (deleted_at) ON notifications', 'DELETE ON notifications', 'SELECT ON notification_cleanup_runs', 'INSERT (max_notifications, min_keep) ON notification_cleanup_runs',
                         'UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs',
                         'UPDATE (notifications_restored) ON notification_cleanup_runs', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_cutoffs',
-                        'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches', 'SELECT ON notification_cleanup_health']) AS s (privilege)
+                        'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_throttles',
+                        'SELECT, INSERT, DELETE ON notification_cleanup_positions', 'SELECT ON notification_cleanup_health']) AS s (privilege)
                     CROSS JOIN regexp_match(s.privilege, '^([A-Z, ]+)( \(.*\))? ON (\w+)$') AS g CROSS JOIN unnest(string_to_array(g[1], ', ')) AS p
                     LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(g[3]) AND a.attname = ANY (regexp_split_to_array(g[2], '\W+'))
                     GROUP BY g HAVING NOT bool_and(coalesce(has_column_privilege(a.attrelid, a.attnum, p), has_table_privilege(to_regclass(g[3]), p)))
                     UNION ALL SELECT format('EXECUTE ON ROUTINE %I.%I', current_schema(), f.proname) FROM pg_proc AS f WHERE f.pronamespace = current_schema()::regnamespace
                         AND (f.proconfig @> '{row_security=off}' OR f.proname = 'cleanup_notifications_in_batches') AND NOT has_function_privilege(f.oid, 'EXECUTE')  -- ours
-                ) AS p (privilege) CROSS JOIN LATERAL (SELECT p.privilege ~ 'restore|purge|deleted_shards|health|doctor|limits|DELETE ON \S+notifications$') AS o (optional);
+                    UNION ALL SELECT 'pg_read_all_stats' WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
+                ) AS p (privilege) CROSS JOIN LATERAL (SELECT p.privilege ~ 'restore|purge|deleted_shards|health|doctor|limits|stop|read_all_stats|replicas|DELETE ON \S+notifications$') AS o (optional);
             WHEN 'table' THEN
                 SELECT count(p.problem) = 0, string_agg(p.problem, '; ' ORDER BY p.problem), 'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' INTO v_ok, v_found, v_advice
                 FROM unnest('{id,user_id,created_at,status,deleted_at,ctid}'::name[]) AS w (name) LEFT JOIN pg_attribute AS a ON a.attrelid = v_table AND a.attname = w.name
@@ -312,7 +329,7 @@ BEGIN
                 SELECT count(*) = 0, string_agg(format('hides rows of %s from %I', c.oid::regclass, r.rolname), '; '), string_agg(DISTINCT format('ALTER ROLE %I BYPASSRLS;', r.rolname), ' ') INTO v_ok, v_found, v_advice
                 FROM pg_class AS c LEFT JOIN pg_class AS v ON v.oid = v_table AND v.relkind = 'v' AND c.oid = ANY (v_behind) AND (v.reloptions::text ~ 'security_invoker=(t|on|y|1)') IS NOT TRUE
                 JOIN pg_roles AS r ON r.oid = coalesce(v.relowner, quote_ident(current_user)::regrole) AND NOT r.rolsuper AND NOT r.rolbypassrls
-                WHERE (c.oid = ANY (v_behind) OR c.oid = ANY ('{notification_cleanup_runs,notification_cleanup_cutoffs,notification_cleanup_batches}'::regclass[]))
+                WHERE (c.oid = ANY (v_behind) OR c.oid = ANY ('{notification_cleanup_runs,notification_cleanup_cutoffs,notification_cleanup_batches,notification_cleanup_throttles,notification_cleanup_positions}'::regclass[]))
                     AND c.relrowsecurity AND NOT c.relispartition AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE'));
             WHEN 'triggers' THEN
                 SELECT count(*) = 0, string_agg(format('%s of %s fires', t.tgname, t.tgrelid::regclass), '; '), 'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' INTO v_ok, v_found, v_advice
@@ -338,7 +355,8 @@ BEGIN
                 SELECT r.age < interval '26 hours', coalesce('ended ' || r.age || ' ago', 'none yet'), 'Is it still scheduled? See its log.' INTO v_ok, v_found, v_advice
                 FROM (SELECT date_trunc('second', now() - max(r.finished_at)) AS age FROM notification_cleanup_runs AS r) AS r;
             WHEN 'unfinished runs' THEN  -- that nobody is at work on; who rests between two batches is
-                SELECT count(*) = 0, string_agg(format('run %s, %s of %s deleted', r.id, r.notifications_deleted, r.notifications_planned), '; '), string_agg(format('Whoever runs with '
+                SELECT count(*) = 0, string_agg(format('run %s, %s of %s deleted%s', r.id, r.notifications_deleted, r.notifications_planned,
+                    (SELECT ', stopped' FROM notification_cleanup_throttles AS t WHERE t.run_id = r.id AND t.stopped_at IS NOT NULL)), '; '), string_agg(format('Whoever runs with '
                     'max_notifications => %s, min_keep => %s goes on with run %s.', r.max_notifications, r.min_keep, r.id), ' ') INTO v_ok, v_found, v_advice
                 FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id) AND NOT EXISTS (
                     SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.query ~ 'cleanup_next_batch|cleanup_notifications_in_batches');
@@ -386,6 +404,7 @@ CREATE OR REPLACE VIEW notification_cleanup_health AS
 SELECT
     last_run.finished_at AS last_finished_at,
     CASE
+        WHEN EXISTS (SELECT FROM notification_cleanup_throttles AS t WHERE t.stopped_at IS NOT NULL) THEN 'stopped'
         WHEN last_run.id IS NULL THEN 'never ran'
         WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
         WHEN last_run.notifications_deleted > 0 THEN 'deleted'
@@ -406,7 +425,7 @@ SELECT
 FROM (VALUES (1)) AS one_row LEFT JOIN (SELECT * FROM notification_cleanup_runs AS r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at DESC LIMIT 1) AS last_run ON true;
 COMMENT ON VIEW notification_cleanup_health IS 'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an end, and if the table needs a VACUUM.';
 COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS 'When the last finished run ended; NULL if none ever did.';
-COMMENT ON COLUMN notification_cleanup_health.last_outcome IS 'Of that run: deleted, nothing to delete, left locked notifications; or never ran.';
+COMMENT ON COLUMN notification_cleanup_health.last_outcome IS 'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, while a run waits for the next call to go on.';
 COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS 'Whole minutes since last_finished_at.';
 COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS 'Users whom that run left over the limit.';
 COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS 'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
@@ -616,6 +635,31 @@ COMMENT ON FUNCTION notification_inboxes(notification_user_id[], integer, timest
 REVOKE ALL ON FUNCTION notification_inboxes(notification_user_id[], integer, timestamptz, boolean) FROM PUBLIC;
 -- end of sql/notification_inboxes.sql
 
+-- frozen copy of sql/notification_replicas.sql
+-- Which standbys and slots there are, and how far each has come: SELECT * FROM notification_replicas();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_replicas()
+RETURNS TABLE (replica text, lsn pg_lsn)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+BEGIN
+    IF NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', HINT = format('GRANT pg_read_all_stats TO %I, or leave max_replica_lag NULL.', current_user),
+            MESSAGE = format('max_replica_lag: %I may not see how far the standbys are behind', current_user);
+    END IF;
+    RETURN QUERY
+    SELECT format('standby %I', r.application_name), r.replay_lsn FROM pg_stat_replication AS r WHERE r.replay_lsn IS NOT NULL UNION ALL
+    SELECT format('%s slot %I', s.slot_type, s.slot_name), coalesce(s.confirmed_flush_lsn, s.restart_lsn) FROM pg_replication_slots AS s
+    WHERE s.wal_status <> 'lost' AND (s.slot_type = 'logical' OR NOT s.active);  -- an active physical one is that of a standby above, or of a backup
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_replicas() IS
+'Whom max_replica_lag waits for: each standby with the position that it has replayed, each logical slot with the one that its reader has confirmed, and each slot of a standby that is away.';
+REVOKE ALL ON FUNCTION notification_replicas() FROM PUBLIC;
+-- end of sql/notification_replicas.sql
+
 -- frozen copy of sql/notification_shards.sql
 -- Which shard each user's notifications are in, where the table is distributed by Citus: its batches stay within one.
 -- +goose StatementBegin
@@ -699,6 +743,7 @@ BEGIN
     -- Its id is new, unless somebody has emptied the history and begun to count again.
     DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id;
     DELETE FROM notification_cleanup_cutoffs AS c WHERE c.run_id = v_run.id;
+    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = v_run.id;
     WITH excess AS MATERIALIZED (
         SELECT e.*, sum(e.deletable) OVER (PARTITION BY e.shard ORDER BY e.number) - e.deletable AS before,
             CASE WHEN e.shard IS NOT NULL THEN min(e.number) OVER (PARTITION BY e.shard) END AS first_user,
@@ -765,7 +810,8 @@ REVOKE ALL ON FUNCTION open_notification_cleanup(integer, integer, bigint, notif
 -- Opens a run for cleanup_next_batch(), or returns one that has not ended: SELECT * FROM plan_notification_cleanup(batch_size => 3000);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION plan_notification_cleanup(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000
+    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000,
+    pause_factor double precision DEFAULT 0, max_replica_lag interval DEFAULT NULL
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
@@ -773,43 +819,62 @@ SET search_path FROM CURRENT SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_left_over notification_cleanup_runs;
     v_without_index text;
 BEGIN
-    IF (batch_size >= 1) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'batch_size takes 1 or more.',
-            MESSAGE = format('invalid limit: batch_size => %L', batch_size);
+    IF (batch_size >= 1 AND pause_factor BETWEEN 0 AND 1000 AND coalesce(max_replica_lag > interval '0', true)) IS NOT TRUE THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'batch_size takes 1 or more, pause_factor 0 to 1000, max_replica_lag a positive interval, or NULL for none.',
+            MESSAGE = format('invalid limits: batch_size => %L, pause_factor => %L, max_replica_lag => %L', batch_size, pause_factor, max_replica_lag);
+    ELSIF max_replica_lag IS NOT NULL THEN
+        PERFORM notification_replicas();  -- refuses whom it may not show them
     END IF;
     -- One plan at a time: who comes second finds the run of the first.
     PERFORM pg_advisory_xact_lock('pg_class'::regclass::oid::integer, 'notification_cleanup_runs'::regclass::oid::integer);
-    FOR v_run IN
+    FOR v_left_over IN
         SELECT * FROM notification_cleanup_runs AS r
         WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id)
         ORDER BY r.started_at FOR KEY SHARE
     LOOP
-        IF v_run.started_at < clock_timestamp() - interval '36 hours' THEN
-            PERFORM end_notification_cleanup(v_run.id, false);
-        ELSIF (v_run.max_notifications, v_run.min_keep) = (plan_notification_cleanup.max_notifications, plan_notification_cleanup.min_keep) THEN
-            RETURN v_run;
+        IF v_left_over.started_at < clock_timestamp() - interval '36 hours' THEN
+            PERFORM end_notification_cleanup(v_left_over.id, false);
+        ELSIF (v_left_over.max_notifications, v_left_over.min_keep) = (plan_notification_cleanup.max_notifications, plan_notification_cleanup.min_keep) THEN
+            v_run := v_left_over;
+            EXIT;
         END IF;
     END LOOP;
-    SELECT string_agg(DISTINCT i.relation::text, ', ') INTO v_without_index
-    FROM notification_cleanup_indexes() AS i
-    WHERE i.purpose IS NOT NULL AND i.index IS NULL AND (  -- which is not asked where ours are valid: each partition has them then
-        SELECT count(*) FROM pg_index AS x WHERE x.indrelid = 'notifications'::regclass AND x.indisvalid
-            AND x.indexrelid IN (to_regclass('notifications_live_idx'), to_regclass('notifications_deleted_idx'))
-    ) < 2;
-    IF v_without_index IS NOT NULL THEN
-        RAISE WARNING USING MESSAGE = 'no valid index serves the cleanup on ' || v_without_index,
-            HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view lacks. In psql: SELECT * FROM notification_cleanup_indexes().';
+    IF v_run.id IS NULL THEN
+        SELECT string_agg(DISTINCT i.relation::text, ', ') INTO v_without_index
+        FROM notification_cleanup_indexes() AS i
+        WHERE i.purpose IS NOT NULL AND i.index IS NULL AND (  -- which is not asked where ours are valid: each partition has them then
+            SELECT count(*) FROM pg_index AS x WHERE x.indrelid = 'notifications'::regclass AND x.indisvalid
+                AND x.indexrelid IN (to_regclass('notifications_live_idx'), to_regclass('notifications_deleted_idx'))
+        ) < 2;
+        IF v_without_index IS NOT NULL THEN
+            RAISE WARNING USING MESSAGE = 'no valid index serves the cleanup on ' || v_without_index,
+                HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view lacks. In psql: SELECT * FROM notification_cleanup_indexes().';
+        END IF;
+        v_run := open_notification_cleanup(max_notifications, min_keep, batch_size, NULL);
     END IF;
-    RETURN open_notification_cleanup(max_notifications, min_keep, batch_size, NULL);
+    DELETE FROM notification_cleanup_positions AS p
+    WHERE p.run_id = v_run.id OR NOT EXISTS (SELECT FROM notification_cleanup_throttles AS t WHERE t.run_id = p.run_id);
+    IF v_run.finished_at IS NULL THEN  -- how fast it goes, and that it goes, is up to its last caller
+        INSERT INTO notification_cleanup_throttles AS t (run_id, pause_factor, max_replica_lag)
+        VALUES (v_run.id, plan_notification_cleanup.pause_factor, plan_notification_cleanup.max_replica_lag)
+        ON CONFLICT (run_id) DO UPDATE
+        SET pause_factor = excluded.pause_factor, max_replica_lag = excluded.max_replica_lag, rest_until = NULL, stopped_at = NULL;
+        INSERT INTO notification_cleanup_positions (run_id, at, lsn)
+        SELECT v_run.id, '-infinity', pg_current_wal_flush_lsn() WHERE max_replica_lag IS NOT NULL;
+    END IF;
+    RETURN v_run;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION plan_notification_cleanup(integer, integer, integer) IS
+COMMENT ON FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval) IS
 'Opens a run in batches of about batch_size notifications, for cleanup_next_batch(id), and returns its record; it has ended already where there is nothing to delete.
-Returns instead a run with the same limits that has not ended, if there is one: do its batches, then plan again. One that is older than 36 hours is given up.';
-REVOKE ALL ON FUNCTION plan_notification_cleanup(integer, integer, integer) FROM PUBLIC;
+Returns instead a run with the same limits that has not ended, if there is one: do its batches, then plan again. One that is older than 36 hours is given up.
+pause_factor: after each batch rest so many times as long as it took. max_replica_lag: before each batch wait until no standby, no logical slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of several callers of one run the last one''s count.';
+REVOKE ALL ON FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval) FROM PUBLIC;
 -- end of sql/plan_notification_cleanup.sql
 
 -- frozen copy of sql/preview_notification_cleanup.sql
@@ -999,6 +1064,81 @@ On a table in use call restore_next_batch() instead: this holds what it restores
 REVOKE ALL ON FUNCTION restore_notifications(bigint) FROM PUBLIC;
 -- end of sql/restore_notifications.sql
 
+-- frozen copy of sql/stop_notification_cleanup.sql
+-- Stops a run that is under way, whoever works on it: SELECT stop_notification_cleanup(7);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION stop_notification_cleanup(run_id bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM notification_cleanup_runs AS r WHERE r.id = stop_notification_cleanup.run_id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs.',
+            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
+    END IF;
+    UPDATE notification_cleanup_throttles AS t SET stopped_at = clock_timestamp() WHERE t.run_id = stop_notification_cleanup.run_id;
+    RETURN FOUND;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION stop_notification_cleanup(bigint) IS
+'Lets every session that works on a run end after its batch, with a notice; what they deleted stays. Returns whether the run had anything left.
+The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), which is one statement: cancel that.';
+REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;
+-- end of sql/stop_notification_cleanup.sql
+
+-- frozen copy of sql/throttle_notification_cleanup.sql
+-- Waits until a batch of the run may begin, but a second at most, with no lock on anything but its own notes.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION throttle_notification_cleanup(run_id bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+DECLARE
+    v_throttle notification_cleanup_throttles;
+    v_reason text;
+    v_told boolean := false;
+    v_called_at CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    LOOP
+        SELECT t.* INTO v_throttle FROM notification_cleanup_throttles AS t
+        WHERE t.run_id = throttle_notification_cleanup.run_id AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = t.run_id AND NOT b.done);
+        IF v_throttle.stopped_at IS NOT NULL THEN
+            RAISE NOTICE 'run %: stopped by stop_notification_cleanup(), the next call of the job goes on from here', run_id;
+            RETURN NULL;
+        ELSIF v_throttle.rest_until > clock_timestamp() THEN
+            v_reason := format('resting for %s seconds, pause_factor is %s', round(extract(epoch FROM v_throttle.rest_until - clock_timestamp())::numeric, 1), v_throttle.pause_factor);
+        ELSIF v_throttle.max_replica_lag IS NOT NULL THEN
+            -- A replica is so far behind if it has not come to where the primary was that long ago, or when the run was planned.
+            INSERT INTO notification_cleanup_positions (run_id, at, lsn)
+            SELECT v_throttle.run_id, clock_timestamp(), pg_current_wal_flush_lsn()
+            WHERE clock_timestamp() - least(v_throttle.max_replica_lag / 10, interval '1 second') > (
+                SELECT p.at FROM notification_cleanup_positions AS p WHERE p.run_id = v_throttle.run_id ORDER BY p.lsn DESC, p.at DESC LIMIT 1
+            );
+            SELECT format('%s is %s behind, and more than max_replica_lag, %s', r.replica, pg_size_pretty(pg_current_wal_flush_lsn() - r.lsn), v_throttle.max_replica_lag)
+            INTO v_reason
+            FROM notification_replicas() AS r
+            WHERE (SELECT p.at FROM notification_cleanup_positions AS p WHERE p.run_id = v_throttle.run_id AND p.lsn > r.lsn ORDER BY p.lsn, p.at LIMIT 1)
+                < clock_timestamp() - v_throttle.max_replica_lag
+            ORDER BY r.lsn LIMIT 1;
+        END IF;
+        EXIT WHEN v_reason IS NULL OR clock_timestamp() > v_called_at + interval '0.9 seconds';
+        IF NOT v_told THEN RAISE NOTICE 'run %: waiting, %', run_id, v_reason; END IF;
+        v_told := true;
+        v_reason := NULL;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+    RETURN v_reason IS NULL;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION throttle_notification_cleanup(bigint) IS
+'Flow control, for cleanup_next_batch(): true when a batch may begin, false after a second of waiting, for the reason that it gave in a notice, NULL when the run was stopped.';
+REVOKE ALL ON FUNCTION throttle_notification_cleanup(bigint) FROM PUBLIC;
+-- end of sql/throttle_notification_cleanup.sql
+
 -- +goose Down
 -- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
@@ -1014,6 +1154,7 @@ DROP FUNCTION notification_cleanup_indexes;
 DROP FUNCTION notification_deleted_shards;
 DROP FUNCTION notification_excess;
 DROP FUNCTION notification_inboxes;
+DROP FUNCTION notification_replicas;
 DROP FUNCTION notification_shards;
 DROP FUNCTION notification_stats;
 DROP FUNCTION open_notification_cleanup;
@@ -1023,3 +1164,5 @@ DROP FUNCTION preview_notification_limits;
 DROP FUNCTION purge_notifications;
 DROP FUNCTION restore_next_batch;
 DROP FUNCTION restore_notifications;
+DROP FUNCTION stop_notification_cleanup;
+DROP FUNCTION throttle_notification_cleanup;

@@ -13,6 +13,8 @@ DECLARE
     v_kept notification_id[];
     v_lock_timeout text := current_setting('lock_timeout');
     v_called_at timestamptz := clock_timestamp();
+    v_claimed_at timestamptz;
+    v_may_begin boolean;
 BEGIN
     DO $citus$ BEGIN  -- Citus pins its workers' plans too, if it is told by such a block; elsewhere it says nothing new
         SET LOCAL citus.propagate_set_commands = 'local';
@@ -23,6 +25,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes the id of a run: plan_notification_cleanup() opens one.',
             MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
     END IF;
+    v_may_begin := throttle_notification_cleanup(v_run.id);
+    IF v_may_begin IS NOT TRUE THEN RETURN CASE WHEN NOT v_may_begin THEN 0::bigint END; END IF;
     LOOP
         SELECT b.* INTO v_batch FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done
         ORDER BY b.attempts, b.number LIMIT 1 FOR UPDATE SKIP LOCKED;
@@ -41,6 +45,7 @@ BEGIN
         END IF;
     END LOOP;
     PERFORM pg_sleep(0.1 * v_batch.attempts);  -- whoever was in the way gets on meanwhile
+    v_claimed_at := clock_timestamp();
     SELECT array_agg(c.user_id) AS user_ids, array_agg(c.created_at) AS created_ats, array_agg(c.id) AS ids INTO v_cutoffs
     FROM notification_cleanup_cutoffs AS c
     WHERE c.run_id = v_run.id AND (v_batch.first_user IS NULL OR c.number >= v_batch.first_user AND c.number < v_batch.end_user);
@@ -97,7 +102,11 @@ BEGIN
         AND (v_kept IS NULL OR n.id <> ALL (v_kept));
     UPDATE notification_cleanup_batches AS b SET done = true, user_ids = v_batch.user_ids, deleted = v_batch.deleted
     WHERE b.run_id = v_run.id AND b.number = v_batch.number;
-    UPDATE notification_cleanup_runs AS r  -- last, so that another worker waits for it no longer than a COMMIT takes
+    -- Last what all workers write, so that one waits for another no longer than a COMMIT takes.
+    UPDATE notification_cleanup_throttles AS t
+    SET rest_until = greatest(t.rest_until, clock_timestamp() + t.pause_factor * (clock_timestamp() - v_claimed_at))
+    WHERE t.run_id = v_run.id AND t.pause_factor > 0;
+    UPDATE notification_cleanup_runs AS r
     SET notifications_deleted = r.notifications_deleted + v_run.notifications_deleted,
         notifications_skipped = r.notifications_skipped + v_run.notifications_skipped
     WHERE r.id = v_run.id;
@@ -106,5 +115,5 @@ END
 $$;
 COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
 'Does one batch of a run of plan_notification_cleanup(), and returns how many notifications it deleted; skips rows that somebody holds.
-Call it until it is NULL, each time in a transaction of its own: the run has ended then, or was given up. 0 also means that others are at work on all that is left, or that the batch gave way to the application and comes again.';
+Call it until it is NULL, each time in a transaction of its own: the run has ended then, or was stopped or given up. 0 also means that others are at work on all that is left, that the batch gave way to the application and comes again, or that it is not yet time for one: a notice says why.';
 REVOKE ALL ON FUNCTION cleanup_next_batch(bigint) FROM PUBLIC;

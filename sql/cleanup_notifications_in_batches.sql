@@ -1,12 +1,14 @@
 -- The job for pg_cron and for a backlog of any size: CALL cleanup_notifications_in_batches(time_limit => '2 hours');
 CREATE OR REPLACE PROCEDURE cleanup_notifications_in_batches(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000, time_limit interval DEFAULT NULL
+    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000, time_limit interval DEFAULT NULL,
+    pause_factor double precision DEFAULT 0, max_replica_lag interval DEFAULT NULL
 )
 LANGUAGE plpgsql
 AS $$
 DECLARE
     v_run record;
     v_run_id bigint;  -- NULL: to be planned
+    v_deleted bigint;
     v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its transaction.
@@ -29,18 +31,21 @@ BEGIN
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;  -- at a stricter one this would fail, or the application, wherever the two meet
         PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
         IF v_run_id IS NULL THEN
-            SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size);
+            SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size, pause_factor, max_replica_lag);
             v_run_id := v_run.id;
             RAISE NOTICE 'run %: % users over the limit, % notifications to delete', v_run_id, v_run.users_over_limit, v_run.notifications_planned;
             EXIT WHEN v_run.finished_at IS NOT NULL;
-        ELSIF cleanup_next_batch(v_run_id) IS NOT NULL THEN
-            SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
-            RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
-                v_run.notifications_planned, v_run.notifications_skipped, clock_timestamp() - v_called_at;
-            EXIT WHEN clock_timestamp() - v_called_at >= time_limit;
         ELSE
-            EXIT WHEN v_run.started_at >= v_called_at;
-            v_run_id := NULL;  -- that was what an earlier call had left
+            v_deleted := cleanup_next_batch(v_run_id);
+            SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
+            IF v_deleted > 0 THEN
+                RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
+                    v_run.notifications_planned, v_run.notifications_skipped, clock_timestamp() - v_called_at;
+            ELSIF v_deleted IS NULL THEN
+                EXIT WHEN v_run.started_at >= v_called_at OR v_run.finished_at IS NULL;  -- the latter: somebody stopped or undid it
+                v_run_id := NULL;  -- that was what an earlier call had left
+            END IF;
+            EXIT WHEN clock_timestamp() - v_called_at >= time_limit;
         END IF;
     END LOOP;
 END
@@ -48,11 +53,11 @@ $$;
 -- Writes the schema into the body: a caller's search_path must not decide what the procedure calls.
 DO $$
 BEGIN
-    EXECUTE replace(pg_get_functiondef('cleanup_notifications_in_batches(integer, integer, integer, interval)'::regprocedure),
+    EXECUTE replace(pg_get_functiondef('cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval)'::regprocedure),
         '''schema of this procedure''', quote_literal(quote_ident(current_schema()) || ', pg_temp'));
 END
 $$;
-COMMENT ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval) IS
-'The job of cleanup_notifications() in batches of about batch_size notifications, with a COMMIT and a NOTICE of progress after each; stops after the batch that crosses time_limit.
+COMMENT ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) IS
+'The job of cleanup_notifications() in batches of about batch_size notifications, with a COMMIT and a NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit.
 CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next call with the same limits does first; two calls at the same time share the work.';
-REVOKE ALL ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) FROM PUBLIC;

@@ -8,6 +8,7 @@ DECLARE
     v_cleaned bigint;
     v_left_over notification_user_id[];
 BEGIN
+    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = end_notification_cleanup.run_id;
     WITH done AS (
         DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = end_notification_cleanup.run_id RETURNING b.user_ids, b.deleted
     ),

@@ -27,13 +27,15 @@ BEGIN
                         'UPDATE (deleted_at) ON notifications', 'DELETE ON notifications', 'SELECT ON notification_cleanup_runs', 'INSERT (max_notifications, min_keep) ON notification_cleanup_runs',
                         'UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs',
                         'UPDATE (notifications_restored) ON notification_cleanup_runs', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_cutoffs',
-                        'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches', 'SELECT ON notification_cleanup_health']) AS s (privilege)
+                        'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_throttles',
+                        'SELECT, INSERT, DELETE ON notification_cleanup_positions', 'SELECT ON notification_cleanup_health']) AS s (privilege)
                     CROSS JOIN regexp_match(s.privilege, '^([A-Z, ]+)( \(.*\))? ON (\w+)$') AS g CROSS JOIN unnest(string_to_array(g[1], ', ')) AS p
                     LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(g[3]) AND a.attname = ANY (regexp_split_to_array(g[2], '\W+'))
                     GROUP BY g HAVING NOT bool_and(coalesce(has_column_privilege(a.attrelid, a.attnum, p), has_table_privilege(to_regclass(g[3]), p)))
                     UNION ALL SELECT format('EXECUTE ON ROUTINE %I.%I', current_schema(), f.proname) FROM pg_proc AS f WHERE f.pronamespace = current_schema()::regnamespace
                         AND (f.proconfig @> '{row_security=off}' OR f.proname = 'cleanup_notifications_in_batches') AND NOT has_function_privilege(f.oid, 'EXECUTE')  -- ours
-                ) AS p (privilege) CROSS JOIN LATERAL (SELECT p.privilege ~ 'restore|purge|deleted_shards|health|doctor|limits|DELETE ON \S+notifications$') AS o (optional);
+                    UNION ALL SELECT 'pg_read_all_stats' WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
+                ) AS p (privilege) CROSS JOIN LATERAL (SELECT p.privilege ~ 'restore|purge|deleted_shards|health|doctor|limits|stop|read_all_stats|replicas|DELETE ON \S+notifications$') AS o (optional);
             WHEN 'table' THEN
                 SELECT count(p.problem) = 0, string_agg(p.problem, '; ' ORDER BY p.problem), 'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' INTO v_ok, v_found, v_advice
                 FROM unnest('{id,user_id,created_at,status,deleted_at,ctid}'::name[]) AS w (name) LEFT JOIN pg_attribute AS a ON a.attrelid = v_table AND a.attname = w.name
@@ -50,7 +52,7 @@ BEGIN
                 SELECT count(*) = 0, string_agg(format('hides rows of %s from %I', c.oid::regclass, r.rolname), '; '), string_agg(DISTINCT format('ALTER ROLE %I BYPASSRLS;', r.rolname), ' ') INTO v_ok, v_found, v_advice
                 FROM pg_class AS c LEFT JOIN pg_class AS v ON v.oid = v_table AND v.relkind = 'v' AND c.oid = ANY (v_behind) AND (v.reloptions::text ~ 'security_invoker=(t|on|y|1)') IS NOT TRUE
                 JOIN pg_roles AS r ON r.oid = coalesce(v.relowner, quote_ident(current_user)::regrole) AND NOT r.rolsuper AND NOT r.rolbypassrls
-                WHERE (c.oid = ANY (v_behind) OR c.oid = ANY ('{notification_cleanup_runs,notification_cleanup_cutoffs,notification_cleanup_batches}'::regclass[]))
+                WHERE (c.oid = ANY (v_behind) OR c.oid = ANY ('{notification_cleanup_runs,notification_cleanup_cutoffs,notification_cleanup_batches,notification_cleanup_throttles,notification_cleanup_positions}'::regclass[]))
                     AND c.relrowsecurity AND NOT c.relispartition AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE'));
             WHEN 'triggers' THEN
                 SELECT count(*) = 0, string_agg(format('%s of %s fires', t.tgname, t.tgrelid::regclass), '; '), 'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' INTO v_ok, v_found, v_advice
@@ -76,7 +78,8 @@ BEGIN
                 SELECT r.age < interval '26 hours', coalesce('ended ' || r.age || ' ago', 'none yet'), 'Is it still scheduled? See its log.' INTO v_ok, v_found, v_advice
                 FROM (SELECT date_trunc('second', now() - max(r.finished_at)) AS age FROM notification_cleanup_runs AS r) AS r;
             WHEN 'unfinished runs' THEN  -- that nobody is at work on; who rests between two batches is
-                SELECT count(*) = 0, string_agg(format('run %s, %s of %s deleted', r.id, r.notifications_deleted, r.notifications_planned), '; '), string_agg(format('Whoever runs with '
+                SELECT count(*) = 0, string_agg(format('run %s, %s of %s deleted%s', r.id, r.notifications_deleted, r.notifications_planned,
+                    (SELECT ', stopped' FROM notification_cleanup_throttles AS t WHERE t.run_id = r.id AND t.stopped_at IS NOT NULL)), '; '), string_agg(format('Whoever runs with '
                     'max_notifications => %s, min_keep => %s goes on with run %s.', r.max_notifications, r.min_keep, r.id), ' ') INTO v_ok, v_found, v_advice
                 FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id) AND NOT EXISTS (
                     SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.query ~ 'cleanup_next_batch|cleanup_notifications_in_batches');

@@ -21,6 +21,7 @@ BEGIN
     -- Its id is new, unless somebody has emptied the history and begun to count again.
     DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id;
     DELETE FROM notification_cleanup_cutoffs AS c WHERE c.run_id = v_run.id;
+    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = v_run.id;
     WITH excess AS MATERIALIZED (
         SELECT e.*, sum(e.deletable) OVER (PARTITION BY e.shard ORDER BY e.number) - e.deletable AS before,
             CASE WHEN e.shard IS NOT NULL THEN min(e.number) OVER (PARTITION BY e.shard) END AS first_user,

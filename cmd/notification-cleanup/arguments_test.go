@@ -16,13 +16,15 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL",
 			"0, 0", "10, 11", "-2147483648, -2147483648",
 			"batch_size => NULL", "batch_size => 0", "batch_size => -1", "batch_size => -2147483648",
+			"pause_factor => NULL", "pause_factor => -0.1", "pause_factor => 1001", "pause_factor => 'NaN'", "max_replica_lag => '0'", "max_replica_lag => '-1 second'",
 		},
 		"cleanup_next_batch": {"NULL", "0", "-1", "99", "9223372036854775807", "-9223372036854775808"},
 		"preview_notification_cleanup": {
 			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
 			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL", "0, 0", "10, 11",
 		},
-		"notification_stats": {"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1"},
+		"stop_notification_cleanup": {"NULL", "0", "-1", "99"},
+		"notification_stats":        {"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1"},
 	} {
 		t.Run(routine, func(t *testing.T) {
 			t.Parallel()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +14,7 @@ import (
 	"github.com/sethvargo/go-retry"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -38,8 +38,8 @@ func (a *app) cleanup(ctx context.Context) error {
 	for startedAt.Before(calledAt) {
 		start := time.Now()
 		var runID, users, planned int64
-		if err := a.transaction(ctx, `SELECT id, started_at, users_over_limit, notifications_planned FROM plan_notification_cleanup($1, $2, $3)`,
-			[]any{a.cfg.MaxNotifications, a.cfg.MinKeep, a.cfg.BatchSize}, &runID, &startedAt, &users, &planned); err != nil {
+		if err := a.transaction(ctx, `SELECT id, started_at, users_over_limit, notifications_planned FROM plan_notification_cleanup($1, $2, $3, $4, nullif(make_interval(secs => $5), '0'))`,
+			[]any{a.cfg.MaxNotifications, a.cfg.MinKeep, a.cfg.BatchSize, a.cfg.PauseFactor, a.cfg.MaxReplicaLag.Seconds()}, &runID, &startedAt, &users, &planned); err != nil {
 			return fmt.Errorf("plan: %w", err)
 		}
 		if planned == 0 && a.people && a.cfg.Format == "text" {
@@ -57,7 +57,7 @@ func (a *app) cleanup(ctx context.Context) error {
 		if err := errors.Join(err, reportErr); err != nil {
 			return err
 		}
-		if !finished && !startedAt.Before(calledAt) {
+		if !finished {
 			return errGivenUp
 		}
 	}
@@ -199,14 +199,8 @@ func (a *app) progress(doing string, expected int64) (show func(total int64), en
 		)
 		return func(total int64) { _ = bar.Set64(min(total, expected)) }, func() { fmt.Fprintln(a.stderr) }
 	}
-	var mu sync.Mutex
-	last := time.Now()
+	sometimes := rate.Sometimes{Interval: logInterval}
 	return func(total int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		if time.Since(last) >= logInterval {
-			a.log.Info(doing, "notifications_done", total, "notifications_expected", expected)
-			last = time.Now()
-		}
+		sometimes.Do(func() { a.log.Info(doing, "notifications_done", total, "notifications_expected", expected) })
 	}, func() {}
 }

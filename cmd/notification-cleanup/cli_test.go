@@ -204,6 +204,8 @@ func TestExitStatusAndOneLineForEachMistake(t *testing.T) {
 		{"keeps more than the limit", nil, []string{"-min-keep", "1001"}, 2, "MIN_KEEP is 1001"},
 		{"no batch", nil, []string{"-batch-size", "0"}, 2, "BATCH_SIZE"},
 		{"no worker", nil, []string{"-workers", "0"}, 2, "WORKERS"},
+		{"negative pause", nil, []string{"-pause-factor", "-1"}, 2, "PAUSE_FACTOR is -1"},
+		{"negative lag", nil, []string{"-max-replica-lag", "-1s"}, 2, "MAX_REPLICA_LAG is -1s"},
 		{"negative time", nil, []string{"-timeout", "-1s"}, 2, "TIMEOUT"},
 		{"unknown format", nil, []string{"-format", "xml"}, 2, "FORMAT"},
 		{"not an id", nil, []string{"restore", "last"}, 2, "restore takes the id"},
@@ -355,7 +357,7 @@ func TestARunThatSomebodyGivesUpStopsEarly(t *testing.T) {
 		record.Restored != record.Deleted || record.Restored != restored || record.FinishedAt != nil {
 		t.Errorf("exit status %d, restored %d, stdout %s, stderr %s", status, restored, stdout, stderr)
 	}
-	if !strings.Contains(stderr.String(), "somebody restored the run") {
+	if !strings.Contains(stderr.String(), "somebody stopped or restored the run") {
 		t.Errorf("stderr does not say why: %s", stderr)
 	}
 	if n := one[int](d, `SELECT count(deleted_at) FROM notifications`); n != 0 {

@@ -17,7 +17,7 @@ var rounds = flag.Int("rounds", 3, "how often each crash test kills something")
 
 // crowd are 35 inboxes over a limit of 40, five of them all unread, and what a run owes each of them.
 const crowd = `
-	TRUNCATE notifications, notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches RESTART IDENTITY;
+	TRUNCATE notifications, notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches, notification_cleanup_throttles RESTART IDENTITY;
 	INSERT INTO notifications (id, user_id, status, created_at)
 	SELECT md5(u || ' ' || i)::uuid, md5(u::text)::uuid, CASE WHEN i % 7 = 0 OR u > 30 THEN 'unread' ELSE 'read' END, timestamptz '2025-01-01Z' + i * interval '1 minute'
 	FROM generate_series(1, 35) AS u, generate_series(1, 60 + u) AS i;

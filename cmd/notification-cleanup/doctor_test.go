@@ -153,7 +153,7 @@ func TestTheDoctorMissesEachGrantOfTheReadme(t *testing.T) {
 		}
 		d.exec("REVOKE " + grant[1] + " FROM " + role)
 		rights := session.examine()[0]
-		optional := regexp.MustCompile(`DELETE ON notifications|restore|health|limits`).MatchString(grant[1])
+		optional := regexp.MustCompile(`DELETE ON notifications|restore|health|limits|read_all_stats|replicas`).MatchString(grant[1])
 		if rights.Advice == "" || rights.OK != optional {
 			t.Errorf("without %s it says %+v", grant[1], rights)
 		}
@@ -179,7 +179,7 @@ func TestTheDoctorFindsRowLevelSecurityThatFilters(t *testing.T) {
 		}
 		return found
 	}
-	for _, table := range []string{"notifications", "notification_cleanup_runs", "notification_cleanup_batches"} {
+	for _, table := range []string{"notifications", "notification_cleanup_runs", "notification_cleanup_batches", "notification_cleanup_positions"} {
 		d.exec("ALTER TABLE " + table + " ENABLE ROW LEVEL SECURITY")
 		if got, want := hidden(), fmt.Sprintf("hides rows of %s from %s ALTER ROLE %[2]s BYPASSRLS;", table, role); got != want {
 			t.Errorf("it says %q, want %q", got, want)

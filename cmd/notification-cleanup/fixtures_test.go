@@ -191,7 +191,7 @@ func (d *database) wantBatches(n int, ofUsers bool) {
 func (d *database) wantEnded(after string) {
 	d.t.Helper()
 	d.wantNone(after, "the queue is not empty", `SELECT b::text FROM notification_cleanup_batches AS b
-		UNION ALL SELECT c::text FROM notification_cleanup_cutoffs AS c`)
+		UNION ALL SELECT c::text FROM notification_cleanup_cutoffs AS c UNION ALL SELECT t::text FROM notification_cleanup_throttles AS t`)
 	d.wantNone(after, "a run has no end", "SELECT r::text FROM notification_cleanup_runs AS r WHERE finished_at IS NULL")
 }
 

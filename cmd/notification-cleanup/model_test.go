@@ -69,7 +69,7 @@ func TestModel(t *testing.T) {
 				d.t = t
 				d.script.statements = slices.Clone(setup)
 				d.exec("TRUNCATE " + table)
-				d.exec("TRUNCATE notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches RESTART IDENTITY")
+				d.exec("TRUNCATE notification_cleanup_runs, notification_cleanup_cutoffs, notification_cleanup_batches, notification_cleanup_throttles RESTART IDENTITY")
 				m := &model{database: &d, max: 1}
 				m.Insert(t)
 				t.Repeat(rapid.StateMachineActions(m)) // the exported methods, and Check after each

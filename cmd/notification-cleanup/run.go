@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/lmittmann/tint"
 	"github.com/sethvargo/go-envconfig"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -28,7 +29,7 @@ var (
 	errInterrupted = errors.New("stopped early by a signal")
 	errTimeout     = errors.New("stopped early by TIMEOUT")
 	errVersion     = errors.New("asked for the version")
-	errGivenUp     = errors.New("stopped early: somebody restored the run, or it was older than 36 hours")
+	errGivenUp     = errors.New("stopped early: somebody stopped or restored the run, or it was older than 36 hours")
 )
 
 // app is what every command works with.
@@ -52,6 +53,9 @@ var commands = []subcommand{
 		return a.print(ctx, `SELECT * FROM notification_stats($1)`, a.cfg.MaxNotifications)
 	}},
 	{"history", "", "the last 20 runs, a line each; with -format json all columns", "-format json", (*app).history},
+	{"stop", "RUN_ID", "let whoever works on a run end after the batch; the next run goes on from there", "7", func(a *app, ctx context.Context) error {
+		return a.print(ctx, `SELECT stop_notification_cleanup($1::text::bigint) AS stopped`, a.argument)
+	}},
 	{"restore", "RUN_ID", "undo one run", "7", (*app).restore},
 	{"purge", "", "delete for good what was soft-deleted longer than RETENTION ago", "-retention 2160h", (*app).purge},
 	{"migrate", "[up|down|status|script]", "install, uninstall (keeps all notifications), look, or print for psql what up executes",
@@ -81,9 +85,12 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 	} else if noColor, _ := env.Lookup("NO_COLOR"); a.people {
 		a.log = slog.New(tint.NewTextHandler(stderr, &tint.Options{NoColor: noColor != "", ReplaceAttr: forPeople}))
 	}
+	sometimes := rate.Sometimes{Interval: logInterval}
 	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
 		if notice.SeverityUnlocalized == "WARNING" {
 			a.log.Warn(notice.Message, "hint", notice.Hint)
+		} else if strings.Contains(notice.Message, ": waiting, ") { // of cleanup_next_batch(); there can be a thousand of a trigger
+			sometimes.Do(func() { a.log.Info(notice.Message) })
 		}
 	}
 	if cfg.Timeout > 0 {
@@ -140,7 +147,8 @@ func (a *app) history(ctx context.Context) error {
 	columns := "*"
 	if a.cfg.Format == "text" {
 		columns = `id, started_at AS "when", to_char(finished_at - started_at, 'HH24:MI:SS.MS') AS how_long, users_cleaned AS users, notifications_deleted AS deleted, notifications_skipped AS skipped,
-			CASE WHEN notifications_restored > 0 THEN 'restored' WHEN finished_at IS NULL THEN 'unfinished' ELSE 'finished' END AS outcome`
+			CASE WHEN notifications_restored > 0 THEN 'restored' WHEN finished_at IS NOT NULL THEN 'finished'
+				WHEN id IN (SELECT run_id FROM notification_cleanup_throttles WHERE stopped_at IS NOT NULL) THEN 'stopped' ELSE 'unfinished' END AS outcome`
 	}
 	return a.show(ctx, false, "no run yet", `SELECT `+columns+` FROM notification_cleanup_runs ORDER BY id DESC LIMIT 20`)
 }
