@@ -8,7 +8,6 @@ DECLARE
     v_cleaned bigint;
     v_left_over notification_user_id[];
 BEGIN
-    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = end_notification_cleanup.run_id;
     WITH done AS (
         DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = end_notification_cleanup.run_id RETURNING b.user_ids, b.deleted
     ),
@@ -27,6 +26,8 @@ BEGIN
     CROSS JOIN cutoffs AS c
     LEFT JOIN cleaned ON cleaned.user_id = c.user_id
     WHERE r.id = end_notification_cleanup.run_id;
+    -- Not before the batches: whoever does one writes there at its end.
+    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = end_notification_cleanup.run_id;
     -- Whom the plan would have brought under the limit, but the run did not, counts if he is over it now.
     UPDATE notification_cleanup_runs AS r
     SET finished_at = CASE WHEN finished THEN clock_timestamp() END, users_cleaned = v_cleaned,

@@ -6,7 +6,7 @@
 --     job        name of the job, and prefix of its helpers' names (notification-cleanup)
 --     schedule   when to clean up, in GMT unless cron.timezone says otherwise ('30 3 * * *')
 --     limits     arguments of cleanup_notifications_in_batches() (none: its defaults),
---                such as "max_notifications => 500, time_limit => '2 hours'"
+--                such as "max_notifications => 500, time_limit => '2 hours', pause_factor => 1"
 --     database   where the notifications are (the database of this connection)
 --     schema     ... and in which schema (public)
 --     retention  purge notifications that were deleted longer ago than this ('': never purge)

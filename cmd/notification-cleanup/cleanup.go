@@ -118,7 +118,7 @@ func (a *app) report(ctx context.Context, runID int64, start time.Time) (finishe
 	}
 	a.log.Info(message, "run_id", runID, "users_cleaned", users, "notifications_deleted", deleted,
 		"notifications_skipped", skipped, "duration_seconds", time.Since(start).Seconds())
-	return finished, a.write(ctx, true, `SELECT * FROM notification_cleanup_runs WHERE id = $1`, runID)
+	return finished, a.show(ctx, true, "", `SELECT * FROM notification_cleanup_runs WHERE id = $1`, runID)
 }
 
 // reportContext gives ctx a little more time, when it is done, to say what was committed.
@@ -197,7 +197,11 @@ func (a *app) progress(doing string, expected int64) (show func(total int64), en
 			progressbar.OptionSetItsString("notifications"),
 			progressbar.OptionFullWidth(),
 		)
-		return func(total int64) { _ = bar.Set64(min(total, expected)) }, func() { fmt.Fprintln(a.stderr) }
+		a.overBar.bar = true
+		return func(total int64) { _ = bar.Set64(min(total, expected)) }, func() {
+			a.overBar.bar = false
+			fmt.Fprintln(a.stderr)
+		}
 	}
 	sometimes := rate.Sometimes{Interval: logInterval}
 	return func(total int64) {

@@ -37,6 +37,19 @@ func newScreen(w io.Writer) screen {
 	return screen{Writer: w}
 }
 
+// overBar writes the log to a terminal, in the place of a progress bar, which then comes again below it.
+type overBar struct {
+	screen
+	bar bool // there is one
+}
+
+func (w *overBar) Write(line []byte) (int, error) {
+	if w.bar {
+		fmt.Fprintf(w.screen, "\r%*s\r", w.width-1, "")
+	}
+	return w.screen.Write(line)
+}
+
 // table lays out lines of strings, with the widest columns folded until they fit on the screen.
 func (s screen) table(lines []table.Row, align ...text.Align) string {
 	const gap = "  "
@@ -79,10 +92,6 @@ func readable(types *pgtype.Map, column pgconn.FieldDescription, raw []byte) (st
 
 func (a *app) print(ctx context.Context, sql string, args ...any) error {
 	return a.show(ctx, false, "", sql, args...)
-}
-
-func (a *app) write(ctx context.Context, upright bool, sql string, args ...any) error {
-	return a.show(ctx, upright, "", sql, args...)
 }
 
 // show writes the rows of a SELECT to stdout: as PostgreSQL makes them one JSON object a line, whose keys are the column names; or for

@@ -40,6 +40,7 @@ type app struct {
 	people   bool // read the log
 	stdout   screen
 	stderr   io.Writer
+	overBar  overBar
 	pool     *pgxpool.Pool
 }
 
@@ -79,11 +80,11 @@ func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, std
 	if err != nil {
 		return err
 	}
-	a := &app{cfg: cfg, log: slog.New(slog.NewTextHandler(stderr, nil)), stdout: screen, stderr: stderr, people: log.width > 0 && cfg.LogFormat == "text"}
+	a := &app{cfg: cfg, log: slog.New(slog.NewTextHandler(stderr, nil)), stdout: screen, stderr: stderr, overBar: overBar{screen: log}, people: log.width > 0 && cfg.LogFormat == "text"}
 	if cfg.LogFormat == "json" {
 		a.log = slog.New(slog.NewJSONHandler(stderr, nil))
 	} else if noColor, _ := env.Lookup("NO_COLOR"); a.people {
-		a.log = slog.New(tint.NewTextHandler(stderr, &tint.Options{NoColor: noColor != "", ReplaceAttr: forPeople}))
+		a.log = slog.New(tint.NewTextHandler(&a.overBar, &tint.Options{NoColor: noColor != "", ReplaceAttr: forPeople}))
 	}
 	sometimes := rate.Sometimes{Interval: logInterval}
 	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {

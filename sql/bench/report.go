@@ -123,6 +123,8 @@ func (r report) targets() string {
 	target(l, "thin night, procedure x procedure before", 1.15, l.ratio(seconds, thin, procedure, procedureBefore))
 	target(s, "p99 of the application in the median second, beside one worker x beside procedure before", 0.75,
 		s.ratio(secondP99, beside, oneWorker, procedureBefore))
+	target(s, "p99 of the application in the median second, beside one worker with the best pause_factor x alone", 1.25,
+		min(s.ratio(secondP99, beside, oneWorker, alone), s.ratio(secondP99, beside, pauseOf1, alone), s.ratio(secondP99, beside, pauseOf3, alone)))
 	worst := func(f figure, kind string, contenders ...string) float64 {
 		return percentile(s.rounds(f, kind, contenders...), 1)
 	}
