@@ -362,7 +362,8 @@ BEGIN
                 FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id) AND NOT EXISTS (
                     SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.query ~ 'cleanup_next_batch|cleanup_notifications_in_batches');
             WHEN 'max_wal_size' THEN  -- against each page in full, once, and each new row
-                SELECT w.bytes <= pg_size_bytes(current_setting(v_name)), format('%s; deleting %s writes about %s', current_setting(v_name), w.victims, pg_size_pretty(w.bytes)),
+                SELECT w.bytes <= pg_size_bytes(current_setting(v_name)), format('%s; deleting %s writes about %s%s', current_setting(v_name), w.victims, pg_size_pretty(w.bytes),
+                    CASE WHEN notification_shards('{}') IS NOT NULL THEN ' here, and the rest on the workers' END),
                     'Raise it for the first run, switch wal_compression on, or spread that over some nights with a time limit.' INTO v_ok, v_found, v_advice
                 FROM (
                     SELECT p.victims, least(p.victims * current_setting('block_size')::numeric, sum(pg_relation_size(c.oid) + pg_indexes_size(c.oid)))

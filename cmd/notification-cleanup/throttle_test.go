@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // withNotices opens a session that keeps what it is told.
@@ -67,9 +68,18 @@ func TestABatchRestsAsManyTimesAsLongAsItTook(t *testing.T) {
 		t.Errorf("it was told %q", told)
 	}
 
-	// The last caller of a run says how it goes on, and the run ends without a rest.
+	// The last caller of a run says how it goes on.
 	d.plan(oneByOne)
+	if n := d.nextBatch(); n != 1 {
+		t.Fatalf("without a pause_factor the next batch deleted %d", n)
+	}
 	d.drain(runRecord{ID: 1})
+
+	d.insert(bob, "read", 101, 140)
+	run := d.plan("max_notifications => 1, min_keep => 0, pause_factor => 1000")
+	if n, end := d.batch(run), d.batch(run); n != 40 || end != -1 {
+		t.Errorf("after the last batch, of %d, a call returns %d: the run has not ended without a rest", n, end)
+	}
 	d.wantEnded("the run")
 }
 
@@ -144,14 +154,21 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 	replay("resume")
 	goesOn()
 
+	d.exec("CREATE PUBLICATION nothing")
 	d.exec("SELECT pg_create_logical_replication_slot('unread', 'pgoutput')")
 	session.plan(limits)
 	waits("logical slot unread")
+	reader := d.readsWithoutSayingSo("unread")
+	waits("logical slot unread")
+	reader.Close(context.Background())
+	eventually(t, d, "SELECT NOT bool_or(active) FROM pg_replication_slots")
 	d.exec("SELECT pg_replication_slot_advance('unread', pg_current_wal_flush_lsn())")
 	goesOn()
 	d.exec("SELECT pg_drop_replication_slot('unread'); SELECT pg_create_physical_replication_slot('away', true)")
 	session.plan(limits)
 	waits("physical slot away")
+	session.plan(oneByOne)
+	goesOn()
 
 	// All callers obey it alike.
 	cmd, stdout, stderr := process(t, d.url(), "run", "-max-notifications", "1", "-min-keep", "0", "-max-replica-lag", "1s")
@@ -170,6 +187,22 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 		t.Errorf("exit status %d, stdout %s, stderr %s", cmd.ProcessState.ExitCode(), stdout, stderr)
 	}
 	d.wantEnded("the program")
+}
+
+// readsWithoutSayingSo connects a reader to a logical slot that never confirms what it gets.
+func (d *database) readsWithoutSayingSo(slot string) *pgconn.PgConn {
+	d.t.Helper()
+	conn, err := pgconn.Connect(context.Background(), d.url()+"&replication=database")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	conn.Frontend().SendQuery(&pgproto3.Query{String: "START_REPLICATION SLOT " + slot + " LOGICAL 0/0 (proto_version '1', publication_names 'nothing')"})
+	if err := conn.Frontend().Flush(); err != nil {
+		d.t.Fatal(err)
+	}
+	eventually(d.t.(*testing.T), d, "SELECT bool_or(active) FROM pg_replication_slots WHERE slot_name = '"+slot+"'")
+	return conn
 }
 
 func TestWhoMayNotSeeTheLagIsRefused(t *testing.T) {
@@ -236,5 +269,17 @@ func TestStopEndsEverySessionAfterItsBatch(t *testing.T) {
 		if err := d.refused("SELECT stop_notification_cleanup("+id+")", "22023"); err.Message != "no cleanup run "+id || err.Hint == "" {
 			t.Errorf("%s HINT %s", err.Message, err.Hint)
 		}
+	}
+}
+
+func TestStopIsForOneRun(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.insert(alice, "read", 1, 1001)
+	d.plan("")
+	other := d.plan("999")
+	d.exec("SELECT stop_notification_cleanup(1)")
+	if n, of := d.nextBatch(), d.batch(other); n != -1 || of != 901 {
+		t.Errorf("of the run that was stopped %d were deleted, of the other one %d", n, of)
 	}
 }
