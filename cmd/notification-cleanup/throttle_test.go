@@ -143,7 +143,7 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 	replay("pause")
 	d.singly()
 	session.plan(oneByOne)
-	session.plan(limits) // of its callers the last one's counts
+	session.plan(limits)         // of its callers the last one's counts
 	waits("standby walreceiver") // before the first batch: this one has not replayed what was before the run
 	if deleted := d.record(runRecord{ID: 1}).Deleted; deleted != 0 {
 		t.Errorf("%d were deleted", deleted)
