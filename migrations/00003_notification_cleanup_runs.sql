@@ -65,6 +65,7 @@ CREATE TABLE notification_cleanup_batches (
     deleted bigint[],
     PRIMARY KEY (run_id, number)
 );
+CREATE INDEX ON notification_cleanup_batches (run_id, attempts, number) WHERE NOT done;
 COMMENT ON TABLE notification_cleanup_batches IS 'The queue: of each run that has not ended, a row a batch, locked by the session that works on it.';
 COMMENT ON COLUMN notification_cleanup_batches.run_id IS 'The run.';
 COMMENT ON COLUMN notification_cleanup_batches.number IS 'Its place in the queue.';

@@ -115,6 +115,21 @@ func TestAPlanIsDoneBatchByBatch(t *testing.T) {
 	d.wantQueue("0 0")
 }
 
+// A run of a billion notifications has 100,000 batches; to look through them each time would cost as much as half a batch.
+func TestABatchIsFoundWithoutLookingAtThoseThatAreDone(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.wide(alice, 1, 1001, 0)
+	run := d.plan("batch_size => 100, pause_factor => 0.001")
+	d.exec("INSERT INTO notification_cleanup_batches (run_id, low, high, done) SELECT 1, '(0,0)', '(1,0)', true FROM generate_series(1, 5000)")
+	session := d.openSession() // which has no other statistics
+	session.exec("BEGIN")
+	session.batch(run)
+	if n := one[int](session, "SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'notification_cleanup_batches'"); n > 20 {
+		t.Errorf("%d batches were read", n)
+	}
+}
+
 func TestAPlanWithNothingToDeleteHasEnded(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
