@@ -99,8 +99,8 @@ test-long: build postgresql ## 10,000 random sequences of operations, 400 kills,
 	@$(go_test) -timeout 1h -run '$(LONG)' ./cmd/notification-cleanup -rounds $(ROUNDS)
 
 .PHONY: test-matrix
-test-matrix: build postgresql pgbouncer .build/goose ## all tests on PostgreSQL 14 to 18, whose servers come from npm
-	@.ci/matrix $(MAKE) --no-print-directory test SKIP='$(SKIP)|^TestPgCron$$'
+test-matrix: build postgresql pgbouncer .build/goose ## all tests on PostgreSQL 14 to 18, whose servers come from npm; VERSIONS='14 18' picks some
+	@VERSIONS='$(VERSIONS)' .ci/matrix $(MAKE) --no-print-directory test SKIP='$(SKIP)|^TestPgCron$$'
 
 .PHONY: test-citus
 test-citus: build ## the model, the interleavings and the kills on a Citus cluster, of the PostgreSQL in PG_BIN
