@@ -340,7 +340,7 @@ func TestARunThatSomebodyGivesUpStopsEarly(t *testing.T) {
 	d := newDatabase(t)
 	d.exec(inboxes)
 	release := blockUser2(d)
-	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1", "-pause-factor", "0.001")
+	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1")
 	eventually(t, d, blocked)
 	other := d.openSession()
 	other.exec("BEGIN; SELECT FROM notification_cleanup_batches WHERE NOT done FOR UPDATE SKIP LOCKED")

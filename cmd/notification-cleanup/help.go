@@ -55,7 +55,7 @@ func didYouMean(mistyped string, known []string) string {
 // writeHelp explains the command that is among the words, or else all.
 func writeHelp(s screen, words []string) error {
 	chosen, name, end := commands, "", "notification-cleanup COMMAND -help has an example; without a command it is run.\n"+
-		"Exit status: 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early\n(signal, TIMEOUT, or somebody undid the run)."
+		"Exit status: 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early\n(signal, TIMEOUT, or somebody stopped or undid the run)."
 	if i := slices.IndexFunc(commands, func(c subcommand) bool { return slices.Contains(words, c.name) }); i >= 0 {
 		chosen, name, end = commands[i:i+1], commands[i].name, "For example: notification-cleanup "+commands[i].name+" "+commands[i].example
 	}

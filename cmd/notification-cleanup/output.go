@@ -82,6 +82,8 @@ func readable(types *pgtype.Map, column pgconn.FieldDescription, raw []byte) (st
 			raw = []byte(humanize.Comma(number))
 		}
 		return string(raw), right
+	case pgtype.BoolOID:
+		return map[string]string{"t": "yes", "f": "no"}[string(raw)], left
 	case pgtype.TimestamptzOID:
 		if types.Scan(column.DataTypeOID, pgx.TextFormatCode, raw, &at) == nil {
 			return at.Local().Format(time.DateTime), left

@@ -264,7 +264,7 @@ func TestUndoOfARunThatIsNotThroughGivesItUp(t *testing.T) {
 	d := newDatabase(t)
 	d.wide(alice, 1, 1001, 0)
 	d.wide(bob, 2001, 3001, 0)
-	run := d.plan("batch_size => 100")
+	run := d.plan("batch_size => 100, pause_factor => 0.001")
 	d.batch(run)
 	goOn := d.pauseAt(150)
 	deleted := d.inBackground(t, run)

@@ -283,4 +283,7 @@ func TestStopIsForOneRun(t *testing.T) {
 	if n, of := d.nextBatch(), d.batch(other); n != -1 || of != 901 {
 		t.Errorf("of the run that was stopped %d were deleted, of the other one %d", n, of)
 	}
+	if end, n := d.batch(other), d.nextBatch(); end != -1 || n != -1 {
+		t.Errorf("the end of the other one, %d, lets this one go on, %d", end, n)
+	}
 }
