@@ -154,10 +154,13 @@ func (a *app) repeat(ctx context.Context, doing, done string, expect, batch quer
 	}
 	a.log.Info("started "+doing, "notifications_expected", expected)
 	show, end := a.progress(doing, expected)
-	for count := new(int64); err == nil && count != nil; show(total) {
+	for {
+		var count *int64
+		if err = a.transaction(ctx, batch.sql, batch.args, &count); err != nil || count == nil {
+			break
+		}
 		total += *count
-		count = nil
-		err = a.transaction(ctx, batch.sql, batch.args, &count)
+		show(total)
 	}
 	end()
 	if exitStatus(err) == 2 { // there is no such run
@@ -204,6 +207,7 @@ func (a *app) progress(doing string, expected int64) (show func(total int64), en
 		}
 	}
 	sometimes := rate.Sometimes{Interval: logInterval}
+	sometimes.Do(func() {}) // what is done within a second needs no such line
 	return func(total int64) {
 		sometimes.Do(func() { a.log.Info(doing, "notifications_done", total, "notifications_expected", expected) })
 	}, func() {}
