@@ -287,6 +287,16 @@ func blockUser2(d *database) (release func()) {
 	return func() { d.exec(`SELECT pg_advisory_unlock(1)`) }
 }
 
+// blockedProgram starts the program on the inboxes, and waits until it stands in a batch of user 2, which release lets go on.
+func blockedProgram(t *testing.T, d *database) (cmd *exec.Cmd, stdout, stderr *output, release func()) {
+	t.Helper()
+	d.exec(inboxes)
+	release = blockUser2(d)
+	cmd, stdout, stderr = process(t, d.url(), "run", "-batch-size", "1")
+	eventually(t, d, blocked)
+	return cmd, stdout, stderr, release
+}
+
 const blocked = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid())`
 
 // alone is true when no other session is at work, or on its way out: a backend answers before it lets go of its locks.
@@ -338,10 +348,7 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 func TestARunThatSomebodyGivesUpStopsEarly(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	d.exec(inboxes)
-	release := blockUser2(d)
-	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1")
-	eventually(t, d, blocked)
+	cmd, stdout, stderr, release := blockedProgram(t, d)
 	other := d.openSession()
 	other.exec("BEGIN; SELECT FROM notification_cleanup_batches WHERE NOT done FOR UPDATE SKIP LOCKED")
 	release()
@@ -381,10 +388,7 @@ func TestAFailedRunHasNoEnd(t *testing.T) {
 func TestATerminatedBatchIsRetriedAndCountedOnce(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	d.exec(inboxes)
-	release := blockUser2(d)
-	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1")
-	eventually(t, d, blocked)
+	cmd, stdout, stderr, release := blockedProgram(t, d)
 	_ = cmd.Process.Signal(syscall.SIGSTOP) // a backend answers before it lets go of its locks
 	d.exec(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'notification-cleanup' AND datname = current_database()`)
 	_ = cmd.Process.Signal(syscall.SIGCONT)

@@ -243,7 +243,6 @@ func TestSnapshotEqualsTheLivingSource(t *testing.T) {
 	}
 	// And what the migrations install is what the living source installs.
 	d := newDatabase(t)
-	definitions := `SELECT string_agg(pg_get_functiondef(oid) || coalesce(obj_description(oid), ''), ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace`
 	before := one[string](d, definitions)
 	d.exec(`SET search_path = public, pg_temp`)
 	files, _ := filepath.Glob("../../sql/*.sql")

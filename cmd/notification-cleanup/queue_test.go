@@ -268,17 +268,11 @@ func TestUndoOfARunThatIsNotThroughGivesItUp(t *testing.T) {
 	d.batch(run)
 	goOn := d.pauseAt(150)
 	deleted := d.inBackground(t, run)
-	restored := make(chan int, 1)
-	session := d.openSession()
-	go func() {
-		var n int
-		_ = session.conn.QueryRow(context.Background(), "SELECT restore_notifications(1)").Scan(&n)
-		restored <- n
-	}()
-	eventually(t, d, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'SELECT restore%')`)
+	restored := d.restoreInBackground("SELECT restore_notifications(1)")
+	eventually(t, d, restoreWaits)
 	goOn()
-	if n := <-restored; n != 200 || deleted() != 100 {
-		t.Errorf("%d were restored, want 200: one batch was done, and one in flight", n)
+	if n := restored(); n == nil || *n != 200 || deleted() != 100 {
+		t.Errorf("%v were restored, want 200: one batch was done, and one in flight", n)
 	}
 	if got := d.numbers("deleted_at IS NOT NULL"); got != "" || d.batch(run) != -1 {
 		t.Errorf("deleted are %q, or the run goes on", got)

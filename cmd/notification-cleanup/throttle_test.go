@@ -227,10 +227,7 @@ func TestWhoMayNotSeeTheLagIsRefused(t *testing.T) {
 func TestStopEndsEverySessionAfterItsBatch(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	d.exec(inboxes)
-	release := blockUser2(d)
-	cmd, stdout, stderr := process(t, d.url(), "run", "-batch-size", "1")
-	eventually(t, d, blocked)
+	cmd, stdout, stderr, release := blockedProgram(t, d)
 	session, notices := d.withNotices()
 	called := session.startProcedure("")
 	eventually(t, d, `SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()`)
