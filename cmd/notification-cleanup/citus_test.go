@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/with-postgres/cluster"
 )
 
 // distribute spreads the table over a cluster, and does nothing elsewhere. The shards are few, so that users share one.
@@ -46,7 +48,10 @@ func findCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var databases []string
+	server.empty = server.prefix + "empty"
 	for _, node := range nodes {
+		databases = append(databases, node.url(server.empty))
 		if !node.Coordinator {
 			conn, err := pgx.Connect(ctx, node.url("postgres"))
 			if err != nil {
@@ -55,38 +60,13 @@ func findCluster(ctx context.Context) error {
 			server.workers = append(server.workers, conn)
 		}
 	}
-	server.empty = server.prefix + "empty"
 	if err := onServer("CREATE DATABASE %s TEMPLATE template0 %s", server.empty, server.strategy); err != nil {
 		return err
 	}
-	if err := introduce(ctx, nodes, server.empty); err != nil {
+	if err := cluster.Introduce(ctx, databases...); err != nil {
 		return err
 	}
 	return closeTemplate(server.empty)
-}
-
-// introduce makes a cluster of the databases of this name, that of the coordinator being the first.
-func introduce(ctx context.Context, nodes []node, name string) error {
-	for i := range nodes {
-		node := nodes[len(nodes)-1-i]
-		statements := "CREATE EXTENSION citus"
-		if node.Coordinator {
-			statements += fmt.Sprintf("; SELECT citus_set_coordinator_host('%s', %d)", node.Host, node.Port)
-			for _, node := range nodes[1:] {
-				statements += fmt.Sprintf("; SELECT citus_add_node('%s', %d)", node.Host, node.Port)
-			}
-		}
-		conn, err := pgx.Connect(ctx, node.url(name))
-		if err != nil {
-			return err
-		}
-		_, err = conn.Exec(ctx, statements)
-		conn.Close(ctx)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (n node) url(database string) string {

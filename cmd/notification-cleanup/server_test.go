@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/with-postgres/cluster"
 )
 
 // ownServer is a server that one test may crash, restart, fill or replicate. It is of the same version as the server of all tests.
@@ -220,17 +222,15 @@ func (s *ownServer) migrated(options ...string) *database {
 func (s *ownServer) adopted(name, create string, options ...string) *database {
 	s.t.Helper()
 	d := &database{t: s.t, name: name, own: s, script: &script{}}
-	nodes := []node{{Host: s.dir, Port: 5432, Coordinator: true}}
-	for _, worker := range s.workers {
-		nodes = append(nodes, node{Host: worker.dir, Port: 5432})
-	}
+	var databases []string
 	for _, s := range append([]*ownServer{s}, s.workers...) {
+		databases = append(databases, s.url(name))
 		if _, err := s.admin.Exec(context.Background(), "CREATE DATABASE "+name+" "+strings.Join(options, " ")); err != nil {
 			s.t.Fatal(err)
 		}
 	}
 	if s.workers != nil {
-		if err := introduce(context.Background(), nodes, name); err != nil {
+		if err := cluster.Introduce(context.Background(), databases...); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -28,8 +28,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/with-postgres/cluster"
 )
 
 // supervise runs a server until the leash, a pipe on descriptor 3, ends: closed by us, or by the kernel when we were killed. SIGTERM goes
@@ -126,7 +127,7 @@ func run(args []string, signals <-chan os.Signal) (int, error) {
 	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "PG_BIN=")
 	})
-	var dirs []string
+	var databases []string
 	for range nodes {
 		dir, err := makeFolder(parents...)
 		if err != nil {
@@ -142,14 +143,14 @@ func run(args []string, signals <-chan os.Signal) (int, error) {
 		if err != nil || status != 0 {
 			return status, err
 		}
-		dirs = append(dirs, dir)
+		databases = append(databases, connectionURL(dir))
 	}
 	if *citus {
-		if err := introduce(dirs); err != nil {
+		if err := cluster.Introduce(context.Background(), databases...); err != nil {
 			return 1, fmt.Errorf("make a cluster: %w", err)
 		}
 	}
-	command.Env = append(command.Env, *name+"="+connectionURL(dirs[0]))
+	command.Env = append(command.Env, *name+"="+databases[0])
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return runCommand(command, signals)
 }
@@ -261,29 +262,6 @@ func lastError(log *os.File) string {
 // connectionURL returns the URL of the server with a socket in dir. A space is %20 because libpq does not read + as one.
 func connectionURL(dir string) string {
 	return "postgres:///postgres?host=" + strings.NewReplacer("+", "%20", "%2F", "/").Replace(url.QueryEscape(dir)) + "&user=postgres"
-}
-
-// introduce makes a coordinator and its workers of the servers with a socket in dirs, in their database postgres.
-func introduce(dirs []string) error {
-	statements := fmt.Sprintf("SELECT citus_set_coordinator_host('%s', 5432)", dirs[0])
-	for _, dir := range dirs[1:] {
-		statements += fmt.Sprintf("; SELECT citus_add_node('%s', 5432)", dir)
-	}
-	for i := range dirs { // the coordinator last
-		dir := dirs[len(dirs)-1-i]
-		conn, err := pgx.Connect(context.Background(), connectionURL(dir))
-		if err != nil {
-			return err
-		}
-		defer conn.Close(context.Background())
-		if _, err = conn.Exec(context.Background(), "CREATE EXTENSION citus"); err == nil && i == len(dirs)-1 {
-			_, err = conn.Exec(context.Background(), statements)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // runCommand runs the command, passes signals on to it and returns its exit status as a shell would.

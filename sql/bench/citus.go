@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/with-postgres/cluster"
 )
 
 // distributed is what spreads the empty table over the workers of a cluster.
@@ -15,7 +17,7 @@ const distributed = `CREATE TABLE notifications (id uuid DEFAULT gen_random_uuid
 // measureCitus compares the table on the coordinator of a cluster with the same table on its workers. The coordinator is the first of the
 // nodes.
 func (b *bench) measureCitus(ctx context.Context) {
-	b.mode = cluster
+	b.mode = onCluster
 	var nodes []string
 	b.scan(ctx, "postgres", "SELECT array_agg(format('host=%s port=%s user=postgres', nodename, nodeport) ORDER BY groupid) FROM pg_dist_node", &nodes)
 	for ; b.round <= b.rounds; b.round++ {
@@ -44,12 +46,11 @@ func (b *bench) loadNodes(ctx context.Context, nodes []string) {
 	}
 	b.onNodes(ctx, nodes, "postgres", "CREATE DATABASE "+base)
 	if len(nodes) > 1 {
-		b.onNodes(ctx, nodes, base, "CREATE EXTENSION citus")
+		databases := make([]string, len(nodes))
 		for i, node := range nodes {
-			config := must(pgx.ParseConfig(node))
-			introduce := map[bool]string{true: "citus_set_coordinator_host", false: "citus_add_node"}[i == 0]
-			b.in(ctx, base, fmt.Sprintf("SELECT %s('%s', %d)", introduce, config.Host, config.Port))
+			databases[i] = node + " dbname=" + base
 		}
+		check(cluster.Introduce(ctx, databases...))
 		b.in(ctx, base, distributed)
 	}
 	b.command(ctx, base, "notification-cleanup", "migrate", "up")

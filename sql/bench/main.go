@@ -57,7 +57,7 @@ const (
 	standard   = "standard"
 	large      = "large"
 	huge       = "huge, " // and the keys
-	cluster    = "cluster"
+	onCluster  = "cluster"
 	base       = "bench_base"
 	copied     = "bench_copy"
 )

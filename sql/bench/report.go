@@ -25,7 +25,7 @@ func (b *bench) write() {
 	}
 	r[b.mode] = results{b.n, b.samples}
 	tables := r.targets()
-	for _, mode := range []string{standard, large, huge + "uuid", huge + "bigint", cluster} {
+	for _, mode := range []string{standard, large, huge + "uuid", huge + "bigint", onCluster} {
 		for _, kind := range []string{drain, smallWAL, beside, find, idle, insertEach, insertAll, thin} {
 			tables += r[mode].table(mode, kind)
 		}
