@@ -41,16 +41,16 @@ demo: build postgresql ## the whole job on N=200000 made-up notifications, on a 
 # A throw-away database: for the tables and routines alone, and with demo data.
 quiet_migrate = { notification-cleanup migrate up >.build/migrate.log 2>&1 || { cat .build/migrate.log >&2; exit 1; }; }
 
-demo_database = $(quiet_migrate) && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql
+demo_database = $(quiet_migrate) && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo/demo_data.sql
 
 # Prints a command, to be copied, and runs it.
 step = @printf '\n$$ %s\n' '$(1)'; $(1)
 
 .PHONY: demo-steps
 demo-steps:
-	@psql "$$DATABASE_URL" -q -v check=1 -f sql/demo_data.sql
+	@psql "$$DATABASE_URL" -q -v check=1 -f sql/demo/demo_data.sql
 	$(call step,notification-cleanup migrate up)
-	$(call step,psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo_data.sql)
+	$(call step,psql "$$DATABASE_URL" -q -v n=$(N) -f sql/demo/demo_data.sql)
 	$(call step,notification-cleanup stats)
 	$(call step,notification-cleanup preview | head)
 	$(call step,notification-cleanup run)

@@ -6,275 +6,74 @@ SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', t
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
 
--- frozen copy of sql/cleanup_next_batch.sql
--- Does one batch of a run, or ends it: SELECT cleanup_next_batch(7); until it is NULL. Any number of sessions may call it.
+-- frozen copy of sql/citus/notification_deleted_shards.sql
+-- Where the notifications lie that purge or undo comes to next: for Citus, which locks rows in one shard only.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION cleanup_next_batch(run_id bigint)
-RETURNS bigint
+CREATE OR REPLACE FUNCTION notification_deleted_shards(deleted_from timestamptz, deleted_before timestamptz, max_rows integer)
+RETURNS TABLE (user_ids notification_user_id[], notifications bigint)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET row_security = off
-SET plan_cache_mode = force_custom_plan  -- so that a condition on all users, or on all pages, folds away
-SET enable_nestloop = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off
 AS $$
-DECLARE
-    v_run notification_cleanup_runs;
-    v_batch notification_cleanup_batches;
-    v_cutoffs record;
-    v_kept notification_id[];
-    v_lock_timeout text := current_setting('lock_timeout');
-    v_called_at timestamptz := clock_timestamp();
-    v_claimed_at timestamptz;
-    v_may_begin boolean;
 BEGIN
-    DO $citus$ BEGIN  -- Citus pins its workers' plans too, if it is told by such a block; elsewhere it says nothing new
+    IF notification_shards('{}') IS NULL THEN
+        RETURN QUERY SELECT NULL::notification_user_id[], max_rows::bigint;
+        RETURN;
+    END IF;
+    DO $citus$ BEGIN  -- the workers plan as the caller does
         SET LOCAL citus.propagate_set_commands = 'local';
-        SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
+        SET LOCAL enable_hashjoin = off; SET LOCAL random_page_cost = 0;
     END $citus$;
-    SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = cleanup_next_batch.run_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes the id of a run: plan_notification_cleanup() opens one.',
-            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
-    END IF;
-    v_may_begin := throttle_notification_cleanup(v_run.id);
-    IF v_may_begin IS NOT TRUE THEN RETURN CASE WHEN NOT v_may_begin THEN 0::bigint END; END IF;
-    LOOP
-        SELECT b.* INTO v_batch FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done
-        ORDER BY b.attempts, b.number LIMIT 1 FOR UPDATE SKIP LOCKED;
-        EXIT WHEN FOUND;
-        IF NOT EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done) THEN
-            PERFORM FROM notification_cleanup_runs AS r WHERE r.id = v_run.id FOR UPDATE SKIP LOCKED;
-            IF FOUND THEN
-                PERFORM end_notification_cleanup(v_run.id, true);
-                RETURN NULL;
-            END IF;
-            v_called_at := '-infinity';  -- for whoever ends it waits for what has been locked here in vain
-        END IF;
-        PERFORM pg_sleep(0.05);
-        IF clock_timestamp() > v_called_at + interval '0.9 seconds' THEN
-            RETURN 0::bigint;
-        END IF;
-    END LOOP;
-    PERFORM pg_sleep(0.1 * v_batch.attempts);  -- whoever was in the way gets on meanwhile
-    v_claimed_at := clock_timestamp();
-    SELECT array_agg(c.user_id) AS user_ids, array_agg(c.created_at) AS created_ats, array_agg(c.id) AS ids INTO v_cutoffs
-    FROM notification_cleanup_cutoffs AS c
-    WHERE c.run_id = v_run.id AND (v_batch.first_user IS NULL OR c.number >= v_batch.first_user AND c.number < v_batch.end_user);
-    -- Lock what nobody holds, and update what was locked. SKIP LOCKED can wait all the same, for a row that is updated twice while it
-    -- looks, and so can an application's trigger. Give way then, long before deadlock_timeout lets the server choose a victim.
-    BEGIN
-        WITH patience AS MATERIALIZED (
-            -- Now the tables are locked: for those the caller's own lock_timeout counts.
-            SELECT set_config('lock_timeout', CASE WHEN v_batch.attempts < 5 THEN '100ms' ELSE v_lock_timeout END, true) AS lock_timeout
-        ),
-        locked AS MATERIALIZED (
-            SELECT n.user_id, n.id
-            FROM notifications AS n
-            JOIN unnest(v_cutoffs.user_ids, v_cutoffs.created_ats, v_cutoffs.ids) AS cutoff (user_id, created_at, id) ON cutoff.user_id = n.user_id
-            WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
-                AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
-                AND n.deleted_at IS NULL AND n.status = 'read' AND (n.created_at, n.id) <= (cutoff.created_at, cutoff.id)
-                AND (SELECT p.lock_timeout FROM patience AS p) IS NOT NULL
-            FOR NO KEY UPDATE OF n SKIP LOCKED
-        ),
-        soft_deleted AS (
-            UPDATE notifications AS n SET deleted_at = v_run.started_at FROM locked
-            WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
-                AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
-                AND n.deleted_at IS NULL AND n.status = 'read' AND n.user_id = locked.user_id AND n.id = locked.id
-            RETURNING n.user_id, n.id, n.deleted_at
-        ),
-        cleaned AS (
-            SELECT s.user_id, count(*) AS deleted FROM soft_deleted AS s WHERE s.deleted_at = v_run.started_at GROUP BY s.user_id
-        )
-        SELECT
-            coalesce(sum(c.deleted), 0)::bigint, array_agg(c.user_id::notification_user_id), array_agg(c.deleted),
-            CASE WHEN (SELECT count(*) FROM locked) > coalesce(sum(c.deleted), 0) THEN  -- a trigger of the application has kept some
-                ARRAY(SELECT locked.id::notification_id FROM locked WHERE locked.id NOT IN (SELECT s.id FROM soft_deleted AS s WHERE s.deleted_at = v_run.started_at))
-            END
-        INTO v_run.notifications_deleted, v_batch.user_ids, v_batch.deleted, v_kept
-        FROM cleaned AS c;
-    EXCEPTION
-        WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN  -- the last: a row has moved to another partition
-            IF v_batch.attempts >= 5 THEN
-                RAISE;
-            END IF;
-            UPDATE notification_cleanup_batches AS b SET attempts = b.attempts + 1 WHERE b.run_id = v_run.id AND b.number = v_batch.number;
-            RETURN 0::bigint;
-    END;
-
-    SELECT count(*), set_config('lock_timeout', v_lock_timeout, true)  -- both where the batch was
-    INTO v_run.notifications_skipped, v_lock_timeout  -- is what is left
-    FROM notifications AS n
-    JOIN unnest(v_cutoffs.user_ids, v_cutoffs.created_ats, v_cutoffs.ids) AS cutoff (user_id, created_at, id) ON cutoff.user_id = n.user_id
-    WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
-        AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
-        AND n.deleted_at IS NULL AND n.status = 'read' AND (n.created_at, n.id) <= (cutoff.created_at, cutoff.id)
-        AND (v_kept IS NULL OR n.id <> ALL (v_kept));
-    UPDATE notification_cleanup_batches AS b SET done = true, user_ids = v_batch.user_ids, deleted = v_batch.deleted
-    WHERE b.run_id = v_run.id AND b.number = v_batch.number;
-    -- Last what all workers write, so that one waits for another no longer than a COMMIT takes.
-    UPDATE notification_cleanup_throttles AS t
-    SET rest_until = greatest(t.rest_until, clock_timestamp() + t.pause_factor * (clock_timestamp() - v_claimed_at))
-    WHERE t.run_id = v_run.id AND t.pause_factor > 0;
-    UPDATE notification_cleanup_runs AS r
-    SET notifications_deleted = r.notifications_deleted + v_run.notifications_deleted,
-        notifications_skipped = r.notifications_skipped + v_run.notifications_skipped
-    WHERE r.id = v_run.id;
-    RETURN v_run.notifications_deleted;
+    RETURN QUERY
+    SELECT array_agg(u.user_id), sum(u.notifications)::bigint
+    FROM (
+        SELECT array_agg(c.user_id) AS user_ids, array_agg(c.notifications) AS notifications
+        FROM (
+            SELECT n.user_id::notification_user_id, count(*) AS notifications
+            FROM (
+                SELECT n.user_id FROM notifications AS n WHERE n.deleted_at >= deleted_from AND n.deleted_at < deleted_before
+                ORDER BY n.deleted_at LIMIT least(max_rows, 100000)
+            ) AS n
+            GROUP BY n.user_id
+        ) AS c
+    ) AS all_users
+    CROSS JOIN unnest(all_users.user_ids, all_users.notifications, notification_shards(all_users.user_ids)) AS u (user_id, notifications, shard)
+    GROUP BY u.shard;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
-'Does one batch of a run of plan_notification_cleanup(), and returns how many notifications it deleted; skips rows that somebody holds.
-Call it until it is NULL, each time in a transaction of its own: the run has ended then, or was stopped or given up. 0 also means that others are at work on all that is left, that the batch gave way to the application and comes again, or that it is not yet time for one: a notice says why.';
-REVOKE ALL ON FUNCTION cleanup_next_batch(bigint) FROM PUBLIC;
--- end of sql/cleanup_next_batch.sql
+COMMENT ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) IS
+'Of the first max_rows notifications that were soft-deleted in that time, the users and how many they are: a row a shard where Citus distributes them, elsewhere one row with NULL for all users.';
+REVOKE ALL ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) FROM PUBLIC;
+-- end of sql/citus/notification_deleted_shards.sql
 
--- frozen copy of sql/cleanup_notifications.sql
--- The job in one call and one transaction: SELECT * FROM cleanup_notifications(user_ids => ARRAY[42, 43]);
+-- frozen copy of sql/citus/notification_shards.sql
+-- Which shard each user's notifications are in, where the table is distributed by Citus: its batches stay within one.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION cleanup_notifications(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, user_ids notification_user_id[] DEFAULT NULL
-)
-RETURNS notification_cleanup_runs
-LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION notification_shards(user_ids notification_user_id[])
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
 SET search_path FROM CURRENT SET row_security = off
 AS $$
 DECLARE
-    v_run notification_cleanup_runs;
+    v_shards bigint[];
 BEGIN
-    -- In as few batches as can be, because they are one transaction in any case. Nobody else sees the run before it has ended.
-    v_run := open_notification_cleanup(max_notifications, min_keep, 9223372036854775807, user_ids);
-    LOOP EXIT WHEN v_run.finished_at IS NOT NULL OR cleanup_next_batch(v_run.id) IS NULL; END LOOP;
-    SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run.id;
-    RETURN v_run;
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) IS
-'Soft-deletes, for every user with more than max_notifications live notifications, all read ones except the min_keep newest, in one transaction; skips rows that somebody holds.
-Returns the run''s record: SELECT * FROM cleanup_notifications(). user_ids: only those of the list who are over the limit.
-Look before with preview_notification_cleanup(), undo with restore_notifications(id). On a table in use CALL cleanup_notifications_in_batches() instead: this holds what it deletes until its end.';
-REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) FROM PUBLIC;
--- end of sql/cleanup_notifications.sql
-
--- frozen copy of sql/cleanup_notifications_in_batches.sql
--- The job for pg_cron and for a backlog of any size: CALL cleanup_notifications_in_batches(time_limit => '2 hours');
--- +goose StatementBegin
-CREATE OR REPLACE PROCEDURE cleanup_notifications_in_batches(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000, time_limit interval DEFAULT NULL,
-    pause_factor double precision DEFAULT 0, max_replica_lag interval DEFAULT NULL
-)
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    v_run record;
-    v_run_id bigint;  -- NULL: to be planned
-    v_deleted bigint;
-    v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
-BEGIN
-    -- A procedure that commits may carry no SET clause, and a local setting ends with its transaction.
-    PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
-    BEGIN
-        COMMIT;  -- never succeeds here, but the message tells whether it could outside of this block
-    EXCEPTION WHEN invalid_transaction_termination THEN
-        IF SQLERRM = 'invalid transaction termination' THEN
-            RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_termination',
-                MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a transaction',
-                HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only statement of its string. Inside a transaction use SELECT * FROM cleanup_notifications().';
-        END IF;
-    END;
-    IF time_limit <= interval '0' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'time_limit takes a positive interval, or NULL for none.',
-            MESSAGE = format('invalid limit: time_limit => %L', time_limit);
+    IF to_regclass('pg_dist_partition') IS NOT NULL THEN
+        EXECUTE $shards$  -- because elsewhere there is no such function
+            SELECT ARRAY(SELECT get_shard_id_for_distribution_column(p.logicalrelid, u.user_id) FROM unnest($1) WITH ORDINALITY AS u (user_id, number) ORDER BY u.number)
+            FROM pg_dist_partition AS p
+            WHERE p.logicalrelid = 'notifications'::regclass AND p.partmethod = 'h'
+        $shards$ INTO v_shards USING user_ids;
     END IF;
-    LOOP
-        COMMIT;
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;  -- at a stricter one this would fail, or the application, wherever the two meet
-        PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
-        IF v_run_id IS NULL THEN
-            SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size, pause_factor, max_replica_lag);
-            v_run_id := v_run.id;
-            RAISE NOTICE 'run %: % users over the limit, % notifications to delete', v_run_id, v_run.users_over_limit, v_run.notifications_planned;
-            EXIT WHEN v_run.finished_at IS NOT NULL;
-        ELSE
-            v_deleted := cleanup_next_batch(v_run_id);
-            SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
-            IF v_deleted > 0 THEN
-                RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
-                    v_run.notifications_planned, v_run.notifications_skipped, clock_timestamp() - v_called_at;
-            ELSIF v_deleted IS NULL THEN
-                EXIT WHEN v_run.started_at >= v_called_at OR v_run.finished_at IS NULL;  -- the latter: somebody stopped or undid it
-                v_run_id := NULL;  -- that was what an earlier call had left
-            END IF;
-            EXIT WHEN clock_timestamp() - v_called_at >= time_limit;
-        END IF;
-    END LOOP;
+    RETURN v_shards;
 END
 $$;
 -- +goose StatementEnd
--- Writes the schema into the body: a caller's search_path must not decide what the procedure calls.
--- +goose StatementBegin
-DO $$
-BEGIN
-    EXECUTE replace(pg_get_functiondef('cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval)'::regprocedure),
-        '''schema of this procedure''', quote_literal(quote_ident(current_schema()) || ', pg_temp'));
-END
-$$;
--- +goose StatementEnd
-COMMENT ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) IS
-'The job of cleanup_notifications() in batches of about batch_size notifications, with a COMMIT and a NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit.
-CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next call with the same limits does first; two calls at the same time share the work.';
-REVOKE ALL ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) FROM PUBLIC;
--- end of sql/cleanup_notifications_in_batches.sql
+COMMENT ON FUNCTION notification_shards(notification_user_id[]) IS
+'The shard of each of these users, where Citus distributes the notifications; NULL where they are in one place.';
+REVOKE ALL ON FUNCTION notification_shards(notification_user_id[]) FROM PUBLIC;
+-- end of sql/citus/notification_shards.sql
 
--- frozen copy of sql/end_notification_cleanup.sql
--- Ends a run, or gives it up: it gets no finished_at then. Waits for batches in flight; does nothing where that has been done.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION end_notification_cleanup(run_id bigint, finished boolean)
-RETURNS void
-LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
-AS $$
-DECLARE
-    v_cleaned bigint;
-    v_left_over notification_user_id[];
-BEGIN
-    WITH done AS (
-        DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = end_notification_cleanup.run_id RETURNING b.user_ids, b.deleted
-    ),
-    cutoffs AS (
-        DELETE FROM notification_cleanup_cutoffs AS c WHERE c.run_id = end_notification_cleanup.run_id RETURNING c.user_id, c.total, c.deletable
-    ),
-    cleaned AS (
-        SELECT d.user_id, sum(d.deleted) AS deleted
-        FROM done CROSS JOIN unnest(done.user_ids, done.deleted) AS d (user_id, deleted) GROUP BY d.user_id
-    )
-    SELECT
-        CASE WHEN count(*) > 0 THEN count(cleaned.user_id) END,
-        array_agg(c.user_id) FILTER (WHERE c.total - c.deletable <= r.max_notifications AND c.total - coalesce(cleaned.deleted, 0) > r.max_notifications)
-    INTO v_cleaned, v_left_over
-    FROM notification_cleanup_runs AS r
-    CROSS JOIN cutoffs AS c
-    LEFT JOIN cleaned ON cleaned.user_id = c.user_id
-    WHERE r.id = end_notification_cleanup.run_id;
-    -- Not before the batches: whoever does one writes there at its end.
-    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = end_notification_cleanup.run_id;
-    -- Whom the plan would have brought under the limit, but the run did not, counts if he is over it now.
-    UPDATE notification_cleanup_runs AS r
-    SET finished_at = CASE WHEN finished THEN clock_timestamp() END, users_cleaned = v_cleaned,
-        users_still_over_limit = r.users_still_over_limit
-            + (SELECT count(*) FROM notification_excess(r.max_notifications, r.min_keep, coalesce(v_left_over, '{}'), now(), true))
-    WHERE r.id = end_notification_cleanup.run_id AND v_cleaned IS NOT NULL;
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION end_notification_cleanup(bigint, boolean) IS
-'Ends a run for cleanup_next_batch(), or gives it up for plan_notification_cleanup() and restore_notifications(), which are what to call.';
-REVOKE ALL ON FUNCTION end_notification_cleanup(bigint, boolean) FROM PUBLIC;
--- end of sql/end_notification_cleanup.sql
-
--- frozen copy of sql/notification_cleanup_doctor.sql
+-- frozen copy of sql/doctor/notification_cleanup_doctor.sql
 -- Is all well, for this role and on this server? A row a check: SELECT * FROM notification_cleanup_doctor();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_cleanup_doctor()
@@ -398,9 +197,9 @@ $$;
 COMMENT ON FUNCTION notification_cleanup_doctor() IS
 'Whether all is well for this role on this server: a row a check, with what was found and what to do. Reads only, but as much as a preview; works on a hot standby, and for a role with few rights.';
 REVOKE ALL ON FUNCTION notification_cleanup_doctor() FROM PUBLIC;
--- end of sql/notification_cleanup_doctor.sql
+-- end of sql/doctor/notification_cleanup_doctor.sql
 
--- frozen copy of sql/notification_cleanup_health.sql
+-- frozen copy of sql/doctor/notification_cleanup_health.sql
 -- What a monitor asks, in one row: SELECT * FROM notification_cleanup_health;
 CREATE OR REPLACE VIEW notification_cleanup_health AS
 SELECT
@@ -433,9 +232,9 @@ COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS 'Users w
 COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS 'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
 COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 for a view, and on Citus.';
 REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
--- end of sql/notification_cleanup_health.sql
+-- end of sql/doctor/notification_cleanup_health.sql
 
--- frozen copy of sql/notification_cleanup_indexes.sql
+-- frozen copy of sql/doctor/notification_cleanup_indexes.sql
 -- Which index serves each table behind notifications, and what builds it where none does: SELECT * FROM notification_cleanup_indexes();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_cleanup_indexes()
@@ -502,49 +301,109 @@ COMMENT ON FUNCTION notification_cleanup_indexes() IS
 'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: purge and undo), the valid index that serves, or NULL and what builds it.
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for partitions to come. In psql: SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
 REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
--- end of sql/notification_cleanup_indexes.sql
+-- end of sql/doctor/notification_cleanup_indexes.sql
 
--- frozen copy of sql/notification_deleted_shards.sql
--- Where the notifications lie that purge or undo comes to next: for Citus, which locks rows in one shard only.
+-- frozen copy of sql/pace/notification_replicas.sql
+-- Which standbys and slots there are, and how far each has come: SELECT * FROM notification_replicas();
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_deleted_shards(deleted_from timestamptz, deleted_before timestamptz, max_rows integer)
-RETURNS TABLE (user_ids notification_user_id[], notifications bigint)
+CREATE OR REPLACE FUNCTION notification_replicas()
+RETURNS TABLE (replica text, lsn pg_lsn)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+BEGIN
+    IF NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', HINT = format('GRANT pg_read_all_stats TO %I, or leave max_replica_lag NULL.', current_user),
+            MESSAGE = format('max_replica_lag: %I may not see how far the standbys are behind', current_user);
+    END IF;
+    RETURN QUERY
+    SELECT format('standby %I', r.application_name), r.replay_lsn FROM pg_stat_replication AS r WHERE r.replay_lsn IS NOT NULL UNION ALL
+    SELECT format('%s slot %I', s.slot_type, s.slot_name), coalesce(s.confirmed_flush_lsn, s.restart_lsn) FROM pg_replication_slots AS s
+    WHERE s.wal_status <> 'lost' AND (s.slot_type = 'logical' OR NOT s.active);  -- an active physical one is that of a standby above, or of a backup
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_replicas() IS
+'Whom max_replica_lag waits for: each standby with the position that it has replayed, each logical slot with the one that its reader has confirmed, and each slot of a standby that is away.';
+REVOKE ALL ON FUNCTION notification_replicas() FROM PUBLIC;
+-- end of sql/pace/notification_replicas.sql
+
+-- frozen copy of sql/pace/stop_notification_cleanup.sql
+-- Stops a run that is under way, whoever works on it: SELECT stop_notification_cleanup(7);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION stop_notification_cleanup(run_id bigint)
+RETURNS boolean
 LANGUAGE plpgsql
 SET search_path FROM CURRENT SET row_security = off
 AS $$
 BEGIN
-    IF notification_shards('{}') IS NULL THEN
-        RETURN QUERY SELECT NULL::notification_user_id[], max_rows::bigint;
-        RETURN;
+    IF NOT EXISTS (SELECT FROM notification_cleanup_runs AS r WHERE r.id = stop_notification_cleanup.run_id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs.',
+            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
     END IF;
-    DO $citus$ BEGIN  -- the workers plan as the caller does
-        SET LOCAL citus.propagate_set_commands = 'local';
-        SET LOCAL enable_hashjoin = off; SET LOCAL random_page_cost = 0;
-    END $citus$;
-    RETURN QUERY
-    SELECT array_agg(u.user_id), sum(u.notifications)::bigint
-    FROM (
-        SELECT array_agg(c.user_id) AS user_ids, array_agg(c.notifications) AS notifications
-        FROM (
-            SELECT n.user_id::notification_user_id, count(*) AS notifications
-            FROM (
-                SELECT n.user_id FROM notifications AS n WHERE n.deleted_at >= deleted_from AND n.deleted_at < deleted_before
-                ORDER BY n.deleted_at LIMIT least(max_rows, 100000)
-            ) AS n
-            GROUP BY n.user_id
-        ) AS c
-    ) AS all_users
-    CROSS JOIN unnest(all_users.user_ids, all_users.notifications, notification_shards(all_users.user_ids)) AS u (user_id, notifications, shard)
-    GROUP BY u.shard;
+    UPDATE notification_cleanup_throttles AS t SET stopped_at = clock_timestamp() WHERE t.run_id = stop_notification_cleanup.run_id;
+    RETURN FOUND;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) IS
-'Of the first max_rows notifications that were soft-deleted in that time, the users and how many they are: a row a shard where Citus distributes them, elsewhere one row with NULL for all users.';
-REVOKE ALL ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) FROM PUBLIC;
--- end of sql/notification_deleted_shards.sql
+COMMENT ON FUNCTION stop_notification_cleanup(bigint) IS
+'Lets every session that works on a run end after its batch, with a notice; what they deleted stays. Returns whether the run had anything left.
+The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), which is one statement: cancel that.';
+REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;
+-- end of sql/pace/stop_notification_cleanup.sql
 
--- frozen copy of sql/notification_excess.sql
+-- frozen copy of sql/pace/throttle_notification_cleanup.sql
+-- Waits until a batch of the run may begin, but a second at most, with no lock on anything but its own notes.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION throttle_notification_cleanup(run_id bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+DECLARE
+    v_throttle notification_cleanup_throttles;
+    v_reason text;
+    v_told boolean := false;
+    v_called_at CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    LOOP
+        SELECT t.* INTO v_throttle FROM notification_cleanup_throttles AS t
+        WHERE t.run_id = throttle_notification_cleanup.run_id AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = t.run_id AND NOT b.done);
+        IF v_throttle.stopped_at IS NOT NULL THEN
+            RAISE NOTICE 'run %: stopped by stop_notification_cleanup(), the next call of the job goes on from here', run_id;
+            RETURN NULL;
+        ELSIF v_throttle.rest_until > clock_timestamp() THEN
+            v_reason := format('resting for %s seconds, pause_factor is %s', round(extract(epoch FROM v_throttle.rest_until - clock_timestamp())::numeric, 1), v_throttle.pause_factor);
+        ELSIF v_throttle.max_replica_lag IS NOT NULL THEN
+            -- A replica is so far behind if it has not come to where the primary was that long ago, or when the run was planned.
+            INSERT INTO notification_cleanup_positions (run_id, at, lsn)
+            SELECT v_throttle.run_id, clock_timestamp(), pg_current_wal_flush_lsn()
+            WHERE clock_timestamp() - least(v_throttle.max_replica_lag / 10, interval '1 second') > (
+                SELECT p.at FROM notification_cleanup_positions AS p WHERE p.run_id = v_throttle.run_id ORDER BY p.lsn DESC, p.at DESC LIMIT 1
+            );
+            SELECT format('%s is %s behind, and more than max_replica_lag, %s', r.replica, pg_size_pretty(pg_current_wal_flush_lsn() - r.lsn), v_throttle.max_replica_lag)
+            INTO v_reason
+            FROM notification_replicas() AS r
+            WHERE (SELECT p.at FROM notification_cleanup_positions AS p WHERE p.run_id = v_throttle.run_id AND p.lsn > r.lsn ORDER BY p.lsn, p.at LIMIT 1)
+                < clock_timestamp() - v_throttle.max_replica_lag
+            ORDER BY r.lsn LIMIT 1;
+        END IF;
+        EXIT WHEN v_reason IS NULL OR clock_timestamp() > v_called_at + interval '0.9 seconds';
+        IF NOT v_told THEN RAISE NOTICE 'run %: waiting, %', run_id, v_reason; END IF;
+        v_told := true;
+        v_reason := NULL;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+    RETURN v_reason IS NULL;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION throttle_notification_cleanup(bigint) IS
+'Flow control, for cleanup_next_batch(): true when a batch may begin, false after a second of waiting, for the reason that it gave in a notice, NULL when the run was stopped.';
+REVOKE ALL ON FUNCTION throttle_notification_cleanup(bigint) FROM PUBLIC;
+-- end of sql/pace/throttle_notification_cleanup.sql
+
+-- frozen copy of sql/rule/notification_excess.sql
 -- The rule: who has more than max_notifications live notifications, how many of them go, and which is the newest that goes.
 -- Nothing else finds or ranks: preview and plan are made from it.
 -- +goose StatementBegin
@@ -594,9 +453,9 @@ COMMENT ON FUNCTION notification_excess(integer, integer, notification_user_id[]
 'The rule, for preview and plan: each user (of user_ids, unless NULL) with more than max_notifications live notifications as of then; how many, how many of them unread, how many to delete, and the newest that goes.
 to_delete: instead of unread ones, the shard of the user, and the page of each notification that goes.';
 REVOKE ALL ON FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean) FROM PUBLIC;
--- end of sql/notification_excess.sql
+-- end of sql/rule/notification_excess.sql
 
--- frozen copy of sql/notification_inboxes.sql
+-- frozen copy of sql/rule/notification_inboxes.sql
 -- The ranking, by one pass over these inboxes: all of each, or, to delete, what may go at all, and on which page it lies.
 -- Apart from the rule, because Citus ranks in all shards at once only what nothing else is joined to.
 -- +goose StatementBegin
@@ -635,61 +494,9 @@ $$;
 COMMENT ON FUNCTION notification_inboxes(notification_user_id[], integer, timestamptz, boolean) IS
 'The ranking of notification_excess(): of each of these users, what it returns of him.';
 REVOKE ALL ON FUNCTION notification_inboxes(notification_user_id[], integer, timestamptz, boolean) FROM PUBLIC;
--- end of sql/notification_inboxes.sql
+-- end of sql/rule/notification_inboxes.sql
 
--- frozen copy of sql/notification_replicas.sql
--- Which standbys and slots there are, and how far each has come: SELECT * FROM notification_replicas();
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_replicas()
-RETURNS TABLE (replica text, lsn pg_lsn)
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
-AS $$
-BEGIN
-    IF NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', HINT = format('GRANT pg_read_all_stats TO %I, or leave max_replica_lag NULL.', current_user),
-            MESSAGE = format('max_replica_lag: %I may not see how far the standbys are behind', current_user);
-    END IF;
-    RETURN QUERY
-    SELECT format('standby %I', r.application_name), r.replay_lsn FROM pg_stat_replication AS r WHERE r.replay_lsn IS NOT NULL UNION ALL
-    SELECT format('%s slot %I', s.slot_type, s.slot_name), coalesce(s.confirmed_flush_lsn, s.restart_lsn) FROM pg_replication_slots AS s
-    WHERE s.wal_status <> 'lost' AND (s.slot_type = 'logical' OR NOT s.active);  -- an active physical one is that of a standby above, or of a backup
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION notification_replicas() IS
-'Whom max_replica_lag waits for: each standby with the position that it has replayed, each logical slot with the one that its reader has confirmed, and each slot of a standby that is away.';
-REVOKE ALL ON FUNCTION notification_replicas() FROM PUBLIC;
--- end of sql/notification_replicas.sql
-
--- frozen copy of sql/notification_shards.sql
--- Which shard each user's notifications are in, where the table is distributed by Citus: its batches stay within one.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_shards(user_ids notification_user_id[])
-RETURNS bigint[]
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
-AS $$
-DECLARE
-    v_shards bigint[];
-BEGIN
-    IF to_regclass('pg_dist_partition') IS NOT NULL THEN
-        EXECUTE $shards$  -- because elsewhere there is no such function
-            SELECT ARRAY(SELECT get_shard_id_for_distribution_column(p.logicalrelid, u.user_id) FROM unnest($1) WITH ORDINALITY AS u (user_id, number) ORDER BY u.number)
-            FROM pg_dist_partition AS p
-            WHERE p.logicalrelid = 'notifications'::regclass AND p.partmethod = 'h'
-        $shards$ INTO v_shards USING user_ids;
-    END IF;
-    RETURN v_shards;
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION notification_shards(notification_user_id[]) IS
-'The shard of each of these users, where Citus distributes the notifications; NULL where they are in one place.';
-REVOKE ALL ON FUNCTION notification_shards(notification_user_id[]) FROM PUBLIC;
--- end of sql/notification_shards.sql
-
--- frozen copy of sql/notification_stats.sql
+-- frozen copy of sql/rule/notification_stats.sql
 -- Live totals, in one pass over the live index: SELECT * FROM notification_stats();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_stats(max_notifications integer DEFAULT 1000)
@@ -718,9 +525,326 @@ $$;
 COMMENT ON FUNCTION notification_stats(integer) IS
 'Live notifications, users who have any, and users with more than max_notifications of them. Reads only; works on a hot standby.';
 REVOKE ALL ON FUNCTION notification_stats(integer) FROM PUBLIC;
--- end of sql/notification_stats.sql
+-- end of sql/rule/notification_stats.sql
 
--- frozen copy of sql/open_notification_cleanup.sql
+-- frozen copy of sql/rule/preview_notification_cleanup.sql
+-- The dry run, a row for each user over the limit, the most first: SELECT * FROM preview_notification_cleanup(500, 50);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION preview_notification_cleanup(max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100)
+RETURNS TABLE (user_id notification_user_id, total_notifications bigint, unread_notifications bigint, deletable_notifications bigint)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+    SELECT e.user_id, e.total, e.unread, e.deletable
+    FROM notification_excess(max_notifications, min_keep, NULL, statement_timestamp(), false) AS e
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION preview_notification_cleanup(integer, integer) IS
+'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, unread and deletable notifications. Reads only; works on a hot standby.';
+REVOKE ALL ON FUNCTION preview_notification_cleanup(integer, integer) FROM PUBLIC;
+-- end of sql/rule/preview_notification_cleanup.sql
+
+-- frozen copy of sql/rule/preview_notification_limits.sql
+-- Which limit? A row for each of some, all from one look: SELECT * FROM preview_notification_limits('{500,1000,2000}', 50);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION preview_notification_limits(
+    limits integer[] DEFAULT '{100,250,500,1000,2000,5000,10000}', min_keep integer DEFAULT 100
+)
+RETURNS TABLE (max_notifications integer, users_over_limit bigint, deletable_notifications bigint, deletable_percent numeric, users_still_over_limit bigint)
+LANGUAGE plpgsql STABLE
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+DECLARE
+    v_smallest CONSTANT integer := (SELECT min(l) FROM unnest(limits) AS l HAVING count(*) = count(l));
+BEGIN
+    IF (v_smallest >= 1 AND min_keep BETWEEN 0 AND v_smallest) IS NOT TRUE THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'limits takes one or more, each of 1 or more, min_keep 0 to the smallest of them.',
+            MESSAGE = format('invalid limits: limits => %L, min_keep => %L', limits, min_keep);
+    END IF;
+    RETURN QUERY  -- whom a limit leaves alone depends on it, but not what goes of whoever is over it
+    SELECT l.max_notifications, count(e.total), coalesce(sum(e.deletable), 0)::bigint,
+        coalesce(round(100 * sum(e.deletable) / (SELECT s.total_notifications FROM notification_stats() AS s), 1), 0.0),
+        count(*) FILTER (WHERE e.total - e.deletable > l.max_notifications)
+    FROM (SELECT DISTINCT unnest(preview_notification_limits.limits)) AS l (max_notifications)
+    LEFT JOIN notification_excess(v_smallest, min_keep, NULL, statement_timestamp(), false) AS e ON e.total > l.max_notifications
+    GROUP BY l.max_notifications ORDER BY l.max_notifications;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION preview_notification_limits(integer[], integer) IS
+'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) in sum, and which percentage of all live notifications it would delete. Reads only; works on a hot standby.';
+REVOKE ALL ON FUNCTION preview_notification_limits(integer[], integer) FROM PUBLIC;
+-- end of sql/rule/preview_notification_limits.sql
+
+-- frozen copy of sql/run/cleanup_next_batch.sql
+-- Does one batch of a run, or ends it: SELECT cleanup_next_batch(7); until it is NULL. Any number of sessions may call it.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION cleanup_next_batch(run_id bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off
+SET plan_cache_mode = force_custom_plan  -- so that a condition on all users, or on all pages, folds away
+SET enable_nestloop = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+    v_run notification_cleanup_runs;
+    v_batch notification_cleanup_batches;
+    v_cutoffs record;
+    v_kept notification_id[];
+    v_lock_timeout text := current_setting('lock_timeout');
+    v_called_at timestamptz := clock_timestamp();
+    v_claimed_at timestamptz;
+    v_may_begin boolean;
+BEGIN
+    DO $citus$ BEGIN  -- Citus pins its workers' plans too, if it is told by such a block; elsewhere it says nothing new
+        SET LOCAL citus.propagate_set_commands = 'local';
+        SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
+    END $citus$;
+    SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = cleanup_next_batch.run_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes the id of a run: plan_notification_cleanup() opens one.',
+            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
+    END IF;
+    v_may_begin := throttle_notification_cleanup(v_run.id);
+    IF v_may_begin IS NOT TRUE THEN RETURN CASE WHEN NOT v_may_begin THEN 0::bigint END; END IF;
+    LOOP
+        SELECT b.* INTO v_batch FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done
+        ORDER BY b.attempts, b.number LIMIT 1 FOR UPDATE SKIP LOCKED;
+        EXIT WHEN FOUND;
+        IF NOT EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done) THEN
+            PERFORM FROM notification_cleanup_runs AS r WHERE r.id = v_run.id FOR UPDATE SKIP LOCKED;
+            IF FOUND THEN
+                PERFORM end_notification_cleanup(v_run.id, true);
+                RETURN NULL;
+            END IF;
+            v_called_at := '-infinity';  -- for whoever ends it waits for what has been locked here in vain
+        END IF;
+        PERFORM pg_sleep(0.05);
+        IF clock_timestamp() > v_called_at + interval '0.9 seconds' THEN
+            RETURN 0::bigint;
+        END IF;
+    END LOOP;
+    PERFORM pg_sleep(0.1 * v_batch.attempts);  -- whoever was in the way gets on meanwhile
+    v_claimed_at := clock_timestamp();
+    SELECT array_agg(c.user_id) AS user_ids, array_agg(c.created_at) AS created_ats, array_agg(c.id) AS ids INTO v_cutoffs
+    FROM notification_cleanup_cutoffs AS c
+    WHERE c.run_id = v_run.id AND (v_batch.first_user IS NULL OR c.number >= v_batch.first_user AND c.number < v_batch.end_user);
+    -- Lock what nobody holds, and update what was locked. SKIP LOCKED can wait all the same, for a row that is updated twice while it
+    -- looks, and so can an application's trigger. Give way then, long before deadlock_timeout lets the server choose a victim.
+    BEGIN
+        WITH patience AS MATERIALIZED (
+            -- Now the tables are locked: for those the caller's own lock_timeout counts.
+            SELECT set_config('lock_timeout', CASE WHEN v_batch.attempts < 5 THEN '100ms' ELSE v_lock_timeout END, true) AS lock_timeout
+        ),
+        locked AS MATERIALIZED (
+            SELECT n.user_id, n.id
+            FROM notifications AS n
+            JOIN unnest(v_cutoffs.user_ids, v_cutoffs.created_ats, v_cutoffs.ids) AS cutoff (user_id, created_at, id) ON cutoff.user_id = n.user_id
+            WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
+                AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
+                AND n.deleted_at IS NULL AND n.status = 'read' AND (n.created_at, n.id) <= (cutoff.created_at, cutoff.id)
+                AND (SELECT p.lock_timeout FROM patience AS p) IS NOT NULL
+            FOR NO KEY UPDATE OF n SKIP LOCKED
+        ),
+        soft_deleted AS (
+            UPDATE notifications AS n SET deleted_at = v_run.started_at FROM locked
+            WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
+                AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
+                AND n.deleted_at IS NULL AND n.status = 'read' AND n.user_id = locked.user_id AND n.id = locked.id
+            RETURNING n.user_id, n.id, n.deleted_at
+        ),
+        cleaned AS (
+            SELECT s.user_id, count(*) AS deleted FROM soft_deleted AS s WHERE s.deleted_at = v_run.started_at GROUP BY s.user_id
+        )
+        SELECT
+            coalesce(sum(c.deleted), 0)::bigint, array_agg(c.user_id::notification_user_id), array_agg(c.deleted),
+            CASE WHEN (SELECT count(*) FROM locked) > coalesce(sum(c.deleted), 0) THEN  -- a trigger of the application has kept some
+                ARRAY(SELECT locked.id::notification_id FROM locked WHERE locked.id NOT IN (SELECT s.id FROM soft_deleted AS s WHERE s.deleted_at = v_run.started_at))
+            END
+        INTO v_run.notifications_deleted, v_batch.user_ids, v_batch.deleted, v_kept
+        FROM cleaned AS c;
+    EXCEPTION
+        WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN  -- the last: a row has moved to another partition
+            IF v_batch.attempts >= 5 THEN
+                RAISE;
+            END IF;
+            UPDATE notification_cleanup_batches AS b SET attempts = b.attempts + 1 WHERE b.run_id = v_run.id AND b.number = v_batch.number;
+            RETURN 0::bigint;
+    END;
+
+    SELECT count(*), set_config('lock_timeout', v_lock_timeout, true)  -- both where the batch was
+    INTO v_run.notifications_skipped, v_lock_timeout  -- is what is left
+    FROM notifications AS n
+    JOIN unnest(v_cutoffs.user_ids, v_cutoffs.created_ats, v_cutoffs.ids) AS cutoff (user_id, created_at, id) ON cutoff.user_id = n.user_id
+    WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
+        AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
+        AND n.deleted_at IS NULL AND n.status = 'read' AND (n.created_at, n.id) <= (cutoff.created_at, cutoff.id)
+        AND (v_kept IS NULL OR n.id <> ALL (v_kept));
+    UPDATE notification_cleanup_batches AS b SET done = true, user_ids = v_batch.user_ids, deleted = v_batch.deleted
+    WHERE b.run_id = v_run.id AND b.number = v_batch.number;
+    -- Last what all workers write, so that one waits for another no longer than a COMMIT takes.
+    UPDATE notification_cleanup_throttles AS t
+    SET rest_until = greatest(t.rest_until, clock_timestamp() + t.pause_factor * (clock_timestamp() - v_claimed_at))
+    WHERE t.run_id = v_run.id AND t.pause_factor > 0;
+    UPDATE notification_cleanup_runs AS r
+    SET notifications_deleted = r.notifications_deleted + v_run.notifications_deleted,
+        notifications_skipped = r.notifications_skipped + v_run.notifications_skipped
+    WHERE r.id = v_run.id;
+    RETURN v_run.notifications_deleted;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
+'Does one batch of a run of plan_notification_cleanup(), and returns how many notifications it deleted; skips rows that somebody holds.
+Call it until it is NULL, each time in a transaction of its own: the run has ended then, or was stopped or given up. 0 also means that others are at work on all that is left, that the batch gave way to the application and comes again, or that it is not yet time for one: a notice says why.';
+REVOKE ALL ON FUNCTION cleanup_next_batch(bigint) FROM PUBLIC;
+-- end of sql/run/cleanup_next_batch.sql
+
+-- frozen copy of sql/run/cleanup_notifications.sql
+-- The job in one call and one transaction: SELECT * FROM cleanup_notifications(user_ids => ARRAY[42, 43]);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION cleanup_notifications(
+    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, user_ids notification_user_id[] DEFAULT NULL
+)
+RETURNS notification_cleanup_runs
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+DECLARE
+    v_run notification_cleanup_runs;
+BEGIN
+    -- In as few batches as can be, because they are one transaction in any case. Nobody else sees the run before it has ended.
+    v_run := open_notification_cleanup(max_notifications, min_keep, 9223372036854775807, user_ids);
+    LOOP EXIT WHEN v_run.finished_at IS NOT NULL OR cleanup_next_batch(v_run.id) IS NULL; END LOOP;
+    SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run.id;
+    RETURN v_run;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) IS
+'Soft-deletes, for every user with more than max_notifications live notifications, all read ones except the min_keep newest, in one transaction; skips rows that somebody holds.
+Returns the run''s record: SELECT * FROM cleanup_notifications(). user_ids: only those of the list who are over the limit.
+Look before with preview_notification_cleanup(), undo with restore_notifications(id). On a table in use CALL cleanup_notifications_in_batches() instead: this holds what it deletes until its end.';
+REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) FROM PUBLIC;
+-- end of sql/run/cleanup_notifications.sql
+
+-- frozen copy of sql/run/cleanup_notifications_in_batches.sql
+-- The job for pg_cron and for a backlog of any size: CALL cleanup_notifications_in_batches(time_limit => '2 hours');
+-- +goose StatementBegin
+CREATE OR REPLACE PROCEDURE cleanup_notifications_in_batches(
+    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000, time_limit interval DEFAULT NULL,
+    pause_factor double precision DEFAULT 0, max_replica_lag interval DEFAULT NULL
+)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_run record;
+    v_run_id bigint;  -- NULL: to be planned
+    v_deleted bigint;
+    v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
+BEGIN
+    -- A procedure that commits may carry no SET clause, and a local setting ends with its transaction.
+    PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
+    BEGIN
+        COMMIT;  -- never succeeds here, but the message tells whether it could outside of this block
+    EXCEPTION WHEN invalid_transaction_termination THEN
+        IF SQLERRM = 'invalid transaction termination' THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_termination',
+                MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a transaction',
+                HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only statement of its string. Inside a transaction use SELECT * FROM cleanup_notifications().';
+        END IF;
+    END;
+    IF time_limit <= interval '0' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'time_limit takes a positive interval, or NULL for none.',
+            MESSAGE = format('invalid limit: time_limit => %L', time_limit);
+    END IF;
+    LOOP
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;  -- at a stricter one this would fail, or the application, wherever the two meet
+        PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
+        IF v_run_id IS NULL THEN
+            SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size, pause_factor, max_replica_lag);
+            v_run_id := v_run.id;
+            RAISE NOTICE 'run %: % users over the limit, % notifications to delete', v_run_id, v_run.users_over_limit, v_run.notifications_planned;
+            EXIT WHEN v_run.finished_at IS NOT NULL;
+        ELSE
+            v_deleted := cleanup_next_batch(v_run_id);
+            SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
+            IF v_deleted > 0 THEN
+                RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
+                    v_run.notifications_planned, v_run.notifications_skipped, clock_timestamp() - v_called_at;
+            ELSIF v_deleted IS NULL THEN
+                EXIT WHEN v_run.started_at >= v_called_at OR v_run.finished_at IS NULL;  -- the latter: somebody stopped or undid it
+                v_run_id := NULL;  -- that was what an earlier call had left
+            END IF;
+            EXIT WHEN clock_timestamp() - v_called_at >= time_limit;
+        END IF;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+-- Writes the schema into the body: a caller's search_path must not decide what the procedure calls.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    EXECUTE replace(pg_get_functiondef('cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval)'::regprocedure),
+        '''schema of this procedure''', quote_literal(quote_ident(current_schema()) || ', pg_temp'));
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) IS
+'The job of cleanup_notifications() in batches of about batch_size notifications, with a COMMIT and a NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit.
+CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next call with the same limits does first; two calls at the same time share the work.';
+REVOKE ALL ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) FROM PUBLIC;
+-- end of sql/run/cleanup_notifications_in_batches.sql
+
+-- frozen copy of sql/run/end_notification_cleanup.sql
+-- Ends a run, or gives it up: it gets no finished_at then. Waits for batches in flight; does nothing where that has been done.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION end_notification_cleanup(run_id bigint, finished boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT SET row_security = off
+AS $$
+DECLARE
+    v_cleaned bigint;
+    v_left_over notification_user_id[];
+BEGIN
+    WITH done AS (
+        DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = end_notification_cleanup.run_id RETURNING b.user_ids, b.deleted
+    ),
+    cutoffs AS (
+        DELETE FROM notification_cleanup_cutoffs AS c WHERE c.run_id = end_notification_cleanup.run_id RETURNING c.user_id, c.total, c.deletable
+    ),
+    cleaned AS (
+        SELECT d.user_id, sum(d.deleted) AS deleted
+        FROM done CROSS JOIN unnest(done.user_ids, done.deleted) AS d (user_id, deleted) GROUP BY d.user_id
+    )
+    SELECT
+        CASE WHEN count(*) > 0 THEN count(cleaned.user_id) END,
+        array_agg(c.user_id) FILTER (WHERE c.total - c.deletable <= r.max_notifications AND c.total - coalesce(cleaned.deleted, 0) > r.max_notifications)
+    INTO v_cleaned, v_left_over
+    FROM notification_cleanup_runs AS r
+    CROSS JOIN cutoffs AS c
+    LEFT JOIN cleaned ON cleaned.user_id = c.user_id
+    WHERE r.id = end_notification_cleanup.run_id;
+    -- Not before the batches: whoever does one writes there at its end.
+    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = end_notification_cleanup.run_id;
+    -- Whom the plan would have brought under the limit, but the run did not, counts if he is over it now.
+    UPDATE notification_cleanup_runs AS r
+    SET finished_at = CASE WHEN finished THEN clock_timestamp() END, users_cleaned = v_cleaned,
+        users_still_over_limit = r.users_still_over_limit
+            + (SELECT count(*) FROM notification_excess(r.max_notifications, r.min_keep, coalesce(v_left_over, '{}'), now(), true))
+    WHERE r.id = end_notification_cleanup.run_id AND v_cleaned IS NOT NULL;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION end_notification_cleanup(bigint, boolean) IS
+'Ends a run for cleanup_next_batch(), or gives it up for plan_notification_cleanup() and restore_notifications(), which are what to call.';
+REVOKE ALL ON FUNCTION end_notification_cleanup(bigint, boolean) FROM PUBLIC;
+-- end of sql/run/end_notification_cleanup.sql
+
+-- frozen copy of sql/run/open_notification_cleanup.sql
 -- Opens a run: finds, ranks, and stores a cut-off for each user who has something to delete, and the batches that together delete it.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION open_notification_cleanup(
@@ -806,9 +930,9 @@ $$;
 COMMENT ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]) IS
 'The plan of cleanup_notifications() and plan_notification_cleanup(), which are what to call: opens a run with its cut-offs and batches, and returns its record.';
 REVOKE ALL ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]) FROM PUBLIC;
--- end of sql/open_notification_cleanup.sql
+-- end of sql/run/open_notification_cleanup.sql
 
--- frozen copy of sql/plan_notification_cleanup.sql
+-- frozen copy of sql/run/plan_notification_cleanup.sql
 -- Opens a run for cleanup_next_batch(), or returns one that has not ended: SELECT * FROM plan_notification_cleanup(batch_size => 3000);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION plan_notification_cleanup(
@@ -877,58 +1001,9 @@ COMMENT ON FUNCTION plan_notification_cleanup(integer, integer, integer, double 
 Returns instead a run with the same limits that has not ended, if there is one: do its batches, then plan again. One that is older than 36 hours is given up.
 pause_factor: after each batch rest so many times as long as it took. max_replica_lag: before each batch wait until no standby, no logical slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of several callers of one run the last one''s count.';
 REVOKE ALL ON FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval) FROM PUBLIC;
--- end of sql/plan_notification_cleanup.sql
+-- end of sql/run/plan_notification_cleanup.sql
 
--- frozen copy of sql/preview_notification_cleanup.sql
--- The dry run, a row for each user over the limit, the most first: SELECT * FROM preview_notification_cleanup(500, 50);
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION preview_notification_cleanup(max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100)
-RETURNS TABLE (user_id notification_user_id, total_notifications bigint, unread_notifications bigint, deletable_notifications bigint)
-LANGUAGE sql STABLE
-SET search_path FROM CURRENT SET row_security = off
-AS $$
-    SELECT e.user_id, e.total, e.unread, e.deletable
-    FROM notification_excess(max_notifications, min_keep, NULL, statement_timestamp(), false) AS e
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION preview_notification_cleanup(integer, integer) IS
-'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, unread and deletable notifications. Reads only; works on a hot standby.';
-REVOKE ALL ON FUNCTION preview_notification_cleanup(integer, integer) FROM PUBLIC;
--- end of sql/preview_notification_cleanup.sql
-
--- frozen copy of sql/preview_notification_limits.sql
--- Which limit? A row for each of some, all from one look: SELECT * FROM preview_notification_limits('{500,1000,2000}', 50);
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION preview_notification_limits(
-    limits integer[] DEFAULT '{100,250,500,1000,2000,5000,10000}', min_keep integer DEFAULT 100
-)
-RETURNS TABLE (max_notifications integer, users_over_limit bigint, deletable_notifications bigint, deletable_percent numeric, users_still_over_limit bigint)
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
-AS $$
-DECLARE
-    v_smallest CONSTANT integer := (SELECT min(l) FROM unnest(limits) AS l HAVING count(*) = count(l));
-BEGIN
-    IF (v_smallest >= 1 AND min_keep BETWEEN 0 AND v_smallest) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'limits takes one or more, each of 1 or more, min_keep 0 to the smallest of them.',
-            MESSAGE = format('invalid limits: limits => %L, min_keep => %L', limits, min_keep);
-    END IF;
-    RETURN QUERY  -- whom a limit leaves alone depends on it, but not what goes of whoever is over it
-    SELECT l.max_notifications, count(e.total), coalesce(sum(e.deletable), 0)::bigint,
-        coalesce(round(100 * sum(e.deletable) / (SELECT s.total_notifications FROM notification_stats() AS s), 1), 0.0),
-        count(*) FILTER (WHERE e.total - e.deletable > l.max_notifications)
-    FROM (SELECT DISTINCT unnest(preview_notification_limits.limits)) AS l (max_notifications)
-    LEFT JOIN notification_excess(v_smallest, min_keep, NULL, statement_timestamp(), false) AS e ON e.total > l.max_notifications
-    GROUP BY l.max_notifications ORDER BY l.max_notifications;
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION preview_notification_limits(integer[], integer) IS
-'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) in sum, and which percentage of all live notifications it would delete. Reads only; works on a hot standby.';
-REVOKE ALL ON FUNCTION preview_notification_limits(integer[], integer) FROM PUBLIC;
--- end of sql/preview_notification_limits.sql
-
--- frozen copy of sql/purge_notifications.sql
+-- frozen copy of sql/undo/purge_notifications.sql
 -- The end of the life cycle, to be called until it returns 0: SELECT purge_notifications('30 days', 10000);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION purge_notifications(retention interval DEFAULT '30 days', max_rows integer DEFAULT 10000)
@@ -966,9 +1041,9 @@ $$;
 COMMENT ON FUNCTION purge_notifications(interval, integer) IS
 'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than retention ago, and returns how many; never a live one, and never waits for a row lock. What is purged cannot be restored.';
 REVOKE ALL ON FUNCTION purge_notifications(interval, integer) FROM PUBLIC;
--- end of sql/purge_notifications.sql
+-- end of sql/undo/purge_notifications.sql
 
--- frozen copy of sql/restore_next_batch.sql
+-- frozen copy of sql/undo/restore_next_batch.sql
 -- Undo of one run in batches: SELECT restore_next_batch(7); until it is NULL. Any number of sessions may call it.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION restore_next_batch(run_id bigint, batch_size integer DEFAULT 10000)
@@ -1038,9 +1113,9 @@ COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
 'Undoes the next batch_size notifications of one run, in the order of the table, and returns how many. The first call gives up the batches that the run has left, after waiting for those in flight.
 Call it until it is NULL, each time in a transaction of its own. It skips what somebody holds, and waits for one of those when nothing else is left; 0 means that this one has gone meanwhile.';
 REVOKE ALL ON FUNCTION restore_next_batch(bigint, integer) FROM PUBLIC;
--- end of sql/restore_next_batch.sql
+-- end of sql/undo/restore_next_batch.sql
 
--- frozen copy of sql/restore_notifications.sql
+-- frozen copy of sql/undo/restore_notifications.sql
 -- Undo of one run in one transaction: SELECT restore_notifications(7);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION restore_notifications(run_id bigint)
@@ -1064,107 +1139,32 @@ COMMENT ON FUNCTION restore_notifications(bigint) IS
 'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for those in flight, clears deleted_at on exactly the rows it deleted that are still there, and returns how many. Raise max_notifications first, or the next run deletes them again.
 On a table in use call restore_next_batch() instead: this holds what it restores until its end.';
 REVOKE ALL ON FUNCTION restore_notifications(bigint) FROM PUBLIC;
--- end of sql/restore_notifications.sql
-
--- frozen copy of sql/stop_notification_cleanup.sql
--- Stops a run that is under way, whoever works on it: SELECT stop_notification_cleanup(7);
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION stop_notification_cleanup(run_id bigint)
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
-AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM notification_cleanup_runs AS r WHERE r.id = stop_notification_cleanup.run_id) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs.',
-            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
-    END IF;
-    UPDATE notification_cleanup_throttles AS t SET stopped_at = clock_timestamp() WHERE t.run_id = stop_notification_cleanup.run_id;
-    RETURN FOUND;
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION stop_notification_cleanup(bigint) IS
-'Lets every session that works on a run end after its batch, with a notice; what they deleted stays. Returns whether the run had anything left.
-The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), which is one statement: cancel that.';
-REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;
--- end of sql/stop_notification_cleanup.sql
-
--- frozen copy of sql/throttle_notification_cleanup.sql
--- Waits until a batch of the run may begin, but a second at most, with no lock on anything but its own notes.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION throttle_notification_cleanup(run_id bigint)
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
-AS $$
-DECLARE
-    v_throttle notification_cleanup_throttles;
-    v_reason text;
-    v_told boolean := false;
-    v_called_at CONSTANT timestamptz := clock_timestamp();
-BEGIN
-    LOOP
-        SELECT t.* INTO v_throttle FROM notification_cleanup_throttles AS t
-        WHERE t.run_id = throttle_notification_cleanup.run_id AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = t.run_id AND NOT b.done);
-        IF v_throttle.stopped_at IS NOT NULL THEN
-            RAISE NOTICE 'run %: stopped by stop_notification_cleanup(), the next call of the job goes on from here', run_id;
-            RETURN NULL;
-        ELSIF v_throttle.rest_until > clock_timestamp() THEN
-            v_reason := format('resting for %s seconds, pause_factor is %s', round(extract(epoch FROM v_throttle.rest_until - clock_timestamp())::numeric, 1), v_throttle.pause_factor);
-        ELSIF v_throttle.max_replica_lag IS NOT NULL THEN
-            -- A replica is so far behind if it has not come to where the primary was that long ago, or when the run was planned.
-            INSERT INTO notification_cleanup_positions (run_id, at, lsn)
-            SELECT v_throttle.run_id, clock_timestamp(), pg_current_wal_flush_lsn()
-            WHERE clock_timestamp() - least(v_throttle.max_replica_lag / 10, interval '1 second') > (
-                SELECT p.at FROM notification_cleanup_positions AS p WHERE p.run_id = v_throttle.run_id ORDER BY p.lsn DESC, p.at DESC LIMIT 1
-            );
-            SELECT format('%s is %s behind, and more than max_replica_lag, %s', r.replica, pg_size_pretty(pg_current_wal_flush_lsn() - r.lsn), v_throttle.max_replica_lag)
-            INTO v_reason
-            FROM notification_replicas() AS r
-            WHERE (SELECT p.at FROM notification_cleanup_positions AS p WHERE p.run_id = v_throttle.run_id AND p.lsn > r.lsn ORDER BY p.lsn, p.at LIMIT 1)
-                < clock_timestamp() - v_throttle.max_replica_lag
-            ORDER BY r.lsn LIMIT 1;
-        END IF;
-        EXIT WHEN v_reason IS NULL OR clock_timestamp() > v_called_at + interval '0.9 seconds';
-        IF NOT v_told THEN RAISE NOTICE 'run %: waiting, %', run_id, v_reason; END IF;
-        v_told := true;
-        v_reason := NULL;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RETURN v_reason IS NULL;
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION throttle_notification_cleanup(bigint) IS
-'Flow control, for cleanup_next_batch(): true when a batch may begin, false after a second of waiting, for the reason that it gave in a notice, NULL when the run was stopped.';
-REVOKE ALL ON FUNCTION throttle_notification_cleanup(bigint) FROM PUBLIC;
--- end of sql/throttle_notification_cleanup.sql
+-- end of sql/undo/restore_notifications.sql
 
 -- +goose Down
 -- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
+DROP FUNCTION notification_deleted_shards;
+DROP FUNCTION notification_shards;
+DROP FUNCTION notification_cleanup_doctor;
+DROP VIEW notification_cleanup_health;
+DROP FUNCTION notification_cleanup_indexes;
+DROP FUNCTION notification_replicas;
+DROP FUNCTION stop_notification_cleanup;
+DROP FUNCTION throttle_notification_cleanup;
+DROP FUNCTION notification_excess;
+DROP FUNCTION notification_inboxes;
+DROP FUNCTION notification_stats;
+DROP FUNCTION preview_notification_cleanup;
+DROP FUNCTION preview_notification_limits;
 DROP FUNCTION cleanup_next_batch;
 DROP FUNCTION cleanup_notifications;
 DROP PROCEDURE cleanup_notifications_in_batches;
 DROP FUNCTION end_notification_cleanup;
-DROP FUNCTION notification_cleanup_doctor;
-DROP VIEW notification_cleanup_health;
-DROP FUNCTION notification_cleanup_indexes;
-DROP FUNCTION notification_deleted_shards;
-DROP FUNCTION notification_excess;
-DROP FUNCTION notification_inboxes;
-DROP FUNCTION notification_replicas;
-DROP FUNCTION notification_shards;
-DROP FUNCTION notification_stats;
 DROP FUNCTION open_notification_cleanup;
 DROP FUNCTION plan_notification_cleanup;
-DROP FUNCTION preview_notification_cleanup;
-DROP FUNCTION preview_notification_limits;
 DROP FUNCTION purge_notifications;
 DROP FUNCTION restore_next_batch;
 DROP FUNCTION restore_notifications;
-DROP FUNCTION stop_notification_cleanup;
-DROP FUNCTION throttle_notification_cleanup;

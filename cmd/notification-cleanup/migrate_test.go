@@ -245,7 +245,7 @@ func TestSnapshotEqualsTheLivingSource(t *testing.T) {
 	d := newDatabase(t)
 	before := one[string](d, definitions)
 	d.exec(`SET search_path = public, pg_temp`)
-	files, _ := filepath.Glob("../../sql/*.sql")
+	files, _ := filepath.Glob("../../sql/*/*.sql")
 	routines := 0
 	for _, file := range files {
 		text, err := os.ReadFile(file)

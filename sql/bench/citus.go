@@ -55,7 +55,7 @@ func (b *bench) loadNodes(ctx context.Context, nodes []string) {
 	}
 	b.command(ctx, base, "notification-cleanup", "migrate", "up")
 	b.in(ctx, base, "CREATE INDEX notifications_inbox_idx ON notifications (user_id, created_at DESC)")
-	b.command(ctx, base, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", b.url(base), "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo_data.sql")
+	b.command(ctx, base, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", b.url(base), "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo/demo_data.sql")
 	b.in(ctx, base, "VACUUM (FREEZE, ANALYZE) notifications")
 	fmt.Printf("loaded %d notifications on %d nodes\n", b.n, len(nodes))
 	b.onNodes(ctx, nodes, "postgres", "ALTER DATABASE "+base+" ALLOW_CONNECTIONS false") // Citus would keep it from being copied

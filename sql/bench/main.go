@@ -98,7 +98,7 @@ func main() {
 
 // measureAll lets every contender drain a copy of the table, alone and beside an application, and looks what else takes time.
 func (b *bench) measureAll(ctx context.Context) {
-	b.load(ctx, doomed, "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo_data.sql")
+	b.load(ctx, doomed, "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo/demo_data.sql")
 	for ; b.round <= b.rounds; b.round++ {
 		b.each(ctx, drain)
 		b.each(ctx, beside)
@@ -136,7 +136,7 @@ func (b *bench) each(ctx context.Context, kind string, names ...string) {
 
 // measureLarge measures once what changes with the size of the table.
 func (b *bench) measureLarge(ctx context.Context) {
-	b.load(ctx, doomed, "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo_data.sql")
+	b.load(ctx, doomed, "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo/demo_data.sql")
 	b.each(ctx, drain, limit, oneWorker, twoWorkers, planAlone)
 	b.withSmallWAL(ctx, func() { b.each(ctx, smallWAL, limit, oneWorker, twoWorkers) })
 	b.each(ctx, find, limit, function, oneWorker)

@@ -1,7 +1,7 @@
 -- Removes the jobs of schedule.sql.
 --
---     psql -d postgres -f sql/unschedule.sql
---     psql -d postgres -v job=my-cleanup -f sql/unschedule.sql
+--     psql -d postgres -f sql/pg_cron/unschedule.sql
+--     psql -d postgres -v job=my-cleanup -f sql/pg_cron/unschedule.sql
 \set ON_ERROR_STOP on
 \set VERBOSITY terse
 \set QUIET on

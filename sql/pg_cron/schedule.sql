@@ -1,6 +1,6 @@
 -- Schedules the cleanup and its housekeeping with pg_cron. Scheduling again changes the jobs, it never adds others.
 --
---     psql -d postgres -v database=app -v schedule='30 3 * * *' -v retention='30 days' -f sql/schedule.sql
+--     psql -d postgres -v database=app -v schedule='30 3 * * *' -v retention='30 days' -f sql/pg_cron/schedule.sql
 --
 -- Connect to the database that has the pg_cron extension; -v database names the one that has the notifications. Variables:
 --     job        name of the job, and prefix of its helpers' names (notification-cleanup)

@@ -1,6 +1,6 @@
 -- Made-up but realistic notifications, for `make demo`, `make psql` and experiments.
 --
---     psql -v n=200000 -f sql/demo_data.sql
+--     psql -v n=200000 -f sql/demo/demo_data.sql
 --
 -- Loads n notifications (200,000 unless set, 10,000 at least) of about n / 100 users into an empty notifications
 -- table as the migrations create it. Everything is derived from row numbers by hashing, so each run on each server
