@@ -439,7 +439,7 @@ func TestSchedulingWithoutPgCronIsOneLine(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	for _, file := range []string{"schedule.sql", "unschedule.sql"} {
-		out, err := exec.Command("psql", "-X", d.url(), "-f", "../../sql/pg_cron/" + file).CombinedOutput()
+		out, err := exec.Command("psql", "-X", d.url(), "-f", "../../sql/pg_cron/"+file).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "pg_cron is not installed in database") || strings.Count(string(out), "\n") != 1 {
 			t.Errorf("%s: %v: %s", file, err, out)
 		}
