@@ -12,9 +12,8 @@ GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
 export RAPID_CHECKS ?= 150
-SKIP := ^TestLong
-CITUS := ^TestModel$$|^TestAnother|^TestSkip|^TestAThousand|^TestIgnores|^TestTenRuns|^TestTheNextRun|^TestABatchOfSomeUsersTakes
-LONG := ^TestLong|^TestModel|^TestTheNextRunPuts|^TestTheApplication|^TestTenRuns
+LONG := $(addprefix ./sql/test/,model exact load long)
+CITUS := $(addprefix ./sql/test/,model lastword exact)
 
 .PHONY: help
 help: ## list the targets
@@ -84,27 +83,31 @@ psql: build postgresql ## a psql shell on a throw-away database with N=200000 ma
 # What goes to the tests that kill at random, and to rapid, as half the number of cases that the kinds of table share.
 test-long: ROUNDS = 40
 test-long: export RAPID_CHECKS = 5000
-go_test = with-postgres -env TEST_DATABASE_URL go test -count=1
+
+# Two suites at a time, on one server. What is in sql/test/long is for test-long only.
+go_test = with-postgres -env TEST_DATABASE_URL go test -count=1 -p 2
+suites = $$(go list ./... | grep -v '/sql/test/long$$')
 
 .PHONY: test
 test: build pg-cron pgbouncer .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
-	@$(go_test) -skip '$(SKIP)' ./...
+	@$(go_test) -skip '$(SKIP)' $(suites)
 
 .PHONY: test-short
 test-short: build pg-cron pgbouncer .build/goose ## the same with fewer random cases
-	@$(go_test) -skip '$(SKIP)' -short ./...
+	@$(go_test) -skip '$(SKIP)' -short $(suites)
 
 .PHONY: test-long
 test-long: build postgresql ## 10,000 random sequences of operations, 400 kills, an application at work, a full disk
-	@$(go_test) -timeout 1h -run '$(LONG)' ./cmd/notification-cleanup -rounds $(ROUNDS)
+	@$(go_test) -timeout 1h $(LONG) -rounds $(ROUNDS)
 
 .PHONY: test-matrix
 test-matrix: build postgresql pgbouncer .build/goose ## all tests on PostgreSQL 14 to 18, whose servers come from npm; VERSIONS='14 18' picks some
-	@VERSIONS='$(VERSIONS)' .ci/matrix $(MAKE) --no-print-directory test SKIP='$(SKIP)|^TestPgCron$$'
+	@VERSIONS='$(VERSIONS)' .ci/matrix $(MAKE) --no-print-directory test SKIP='^TestPgCron$$$$'
 
 .PHONY: test-citus
 test-citus: build ## the model, the interleavings and the kills on a Citus cluster, of the PostgreSQL in PG_BIN
-	@TEST_DATABASE_URL= with-postgres -citus -env TEST_DATABASE_URL go test -count=1 -timeout 1h -parallel 3 -run '$(CITUS)' ./cmd/notification-cleanup
+	@TEST_DATABASE_URL= with-postgres -citus -env TEST_DATABASE_URL \
+		go test -count=1 -timeout 1h -p 1 -parallel 3 -skip '^TestTheNaive' $(CITUS)
 
 .PHONY: mutate
 mutate: build pg-cron .build/goose ## break the core statements one by one, a test must go red each time; ONLY=regexp picks some

@@ -1,0 +1,68 @@
+package doctor
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
+)
+
+func TestTheDoctorFindsWhoHoldsNotificationsAndDoesNothing(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 3)
+	reader, holder := d.OpenSession(), d.OpenSession()
+	reader.Exec("BEGIN; SELECT FROM notifications")
+	holder.Exec("BEGIN; SELECT FROM notifications FOR UPDATE")
+	d.Eventually("SELECT NOT ok FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
+	pid := pgtest.One[int](holder, "SELECT pg_backend_pid()")
+	d.Eventually("SELECT NOT ok FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
+	wantWrong(d, "idle in transaction", fmt.Sprintf("SELECT pg_terminate_backend(%d);", pid))
+	holder.Exec("ROLLBACK")
+	d.Eventually("SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND state_change < now() - interval '1 second'")
+	wantWrong(d, "")
+}
+
+func TestARunAtWorkIsNotUnfinished(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.RowsPerPage(1)
+	d.Insert(pgtest.Alice, "read", 1, 20)
+	run := d.Plan("3, 1, 1")
+	worker := d.OpenSession()
+	worker.Batch(run)
+	wantWrong(d, "")
+	_ = worker.Conn.Close(t.Context())
+	d.Eventually("SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()")
+	wantWrong(d, "unfinished runs", "run 1, 1 of ")
+}
+
+func TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor(t *testing.T) {
+	t.Parallel()
+	s := pgtest.PrepareServer(t)
+	s.Initialise("--wal-segsize=1")
+	s.Settings = []string{"-c", "max_wal_size=2MB", "-c", "min_wal_size=2MB"}
+	s.Start()
+	d := s.New()
+	d.RowsPerPage(2)
+	d.Insert(pgtest.Alice, "read", 1, 1501)
+	d.Exec("ANALYZE notifications")
+	wantWrong(d, "max_wal_size", "2MB; deleting 1401 writes about 11 MB", "wal_compression")
+	d.Cleanup("2000, 1200") // whose limits count from now on, but nothing goes
+	wantWrong(d, "")
+}
+
+func TestTheDoctorOfAStandbySaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.NewServer(t)
+	d := primary.New()
+	standby := primary.Standby()
+	d = d.OnServer(standby)
+	wantWrong(d, "server", "a standby", "on the primary")
+	const limits = `
+		SELECT (max_notifications, users_over_limit, deletable_notifications, deletable_percent, users_still_over_limit)::text
+		FROM preview_notification_limits('{100}')`
+	if got := fmt.Sprint(pgtest.All[string](d, limits)); got != "[(100,0,0,0.0,0)]" {
+		t.Errorf("the limits are %s", got)
+	}
+}

@@ -1,0 +1,191 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
+	"pgregory.net/rapid"
+)
+
+// drawLimits draws limits, often those of a run that is not through, and compares the preview for them.
+func (m *model) drawLimits(t *rapid.T) {
+	m.max = rapid.IntRange(1, 10).Draw(t, "max_notifications")
+	m.keep = rapid.IntRange(0, m.max).Draw(t, "min_keep")
+	for _, run := range m.runs {
+		if run.cutoffs != nil && rapid.Bool().Draw(t, "of a run that is not through") {
+			m.max, m.keep = run.max, run.keep
+		}
+	}
+	m.Check(t)
+}
+
+// open opens a run, in the model: the database has done so.
+func (m *model) open(chosen []string) *modelRun {
+	run := &modelRun{id: len(m.runs) + 1, max: m.max, keep: m.keep, finished: true}
+	run.startedAt = pgtest.One[string](m.d, fmt.Sprintf("SELECT quote_literal(started_at) FROM notification_cleanup_runs WHERE id = %d", run.id))
+	_, cutoffs := m.judge(chosen, m.max, m.keep, &run.counts)
+	for _, cutoff := range cutoffs {
+		run.planned += cutoff.deletable
+	}
+	if run.planned > 0 {
+		run.cutoffs, run.finished = cutoffs, false
+	}
+	m.runs = append(m.runs, run)
+	return run
+}
+
+// unfinished is the run that a plan with the limits of the latest call continues.
+func (m *model) unfinished() *modelRun {
+	for _, run := range m.runs {
+		if run.cutoffs != nil && run.max == m.max && run.keep == m.keep && run.startedAt > "'2026" {
+			return run
+		}
+	}
+	return nil
+}
+
+// follow does what the database did for a run: which notifications go depends on how far it is, but none that may not. It returns
+// how many went.
+func (m *model) follow(t *rapid.T, run *modelRun) (deleted int) {
+	gone := pgtest.All[int](m.d, fmt.Sprintf("SELECT id FROM notifications WHERE deleted_at = %s ORDER BY id", run.startedAt))
+	for _, n := range m.where(isLive).where(func(n *notification) bool { return slices.Contains(gone, n.id) }) {
+		cutoff := run.cutoffs[n.user]
+		if cutoff == nil || n.status != "'read'" || n.createdAt == null || newestFirst(n, &cutoff.notification) < 0 {
+			t.Fatalf("run %d deleted %v", run.id, n)
+		}
+		n.deletedAt = run.startedAt
+		m.untrack(notifications{n})
+		cutoff.deleted++
+		deleted++
+	}
+	run.counts.Deleted += int64(deleted)
+	return deleted
+}
+
+// end is for a run that is closed, or given up.
+func (m *model) end(t *rapid.T, run *modelRun, finished bool) {
+	if run.cutoffs == nil {
+		return
+	}
+	for user, cutoff := range run.cutoffs {
+		if finished && len(cutoff.planned) > 0 {
+			t.Fatalf("run %d has ended, and left %v", run.id, cutoff.planned)
+		}
+		if cutoff.deleted > 0 {
+			run.counts.Cleaned++
+		}
+		live := m.where(isLive).where(func(n *notification) bool { return n.user == user })
+		if cutoff.total-cutoff.deletable <= run.max && cutoff.total-cutoff.deleted > run.max && len(live) > run.max {
+			run.counts.StillOver++
+		}
+	}
+	run.cutoffs, run.finished = nil, finished
+}
+
+// age moves a run into the past: so the deletions of runs and users are in any order, and one that is not through is given up.
+func (m *model) age(t *rapid.T, run *modelRun) {
+	startedAt := drawTime(t, fmt.Sprintf("12:00:%02d", run.id))
+	m.d.Exec(fmt.Sprintf(`UPDATE notifications SET deleted_at = %[1]s WHERE deleted_at = %[3]s;
+UPDATE notification_cleanup_runs SET started_at = %[1]s WHERE id = %[2]d`, startedAt, run.id, run.startedAt))
+	for _, n := range m.where(func(n *notification) bool { return n.deletedAt == run.startedAt }) {
+		n.deletedAt = startedAt
+	}
+	run.startedAt = startedAt
+}
+
+// giveUp is what a plan does first.
+func (m *model) giveUp(t *rapid.T) {
+	for _, run := range m.runs {
+		if run.startedAt < "'2026" {
+			m.end(t, run, false)
+		}
+	}
+}
+
+// CleanUp is a whole run.
+func (m *model) CleanUp(t *rapid.T) {
+	m.drawLimits(t)
+	limits, chosen := fmt.Sprintf("%d, %d", m.max, m.keep), users
+	size := rapid.IntRange(1, 10).Draw(t, "batch_size")
+	callers := []string{"function", "function", "function for some", "function for some", "procedure", "procedure", "program"} // it is slow
+	caller := rapid.SampledFrom(callers).Draw(t, "caller")
+	switch caller {
+	case "function":
+		m.d.Cleanup(limits)
+	case "function for some":
+		chosen = rapid.SliceOfN(rapid.SampledFrom(append(users, null)), 0, 6).Draw(t, "user_ids") // perhaps twice
+		m.d.Cleanup(limits + ", ARRAY[" + strings.Join(chosen, ", ") + "]::text[]")
+	case "procedure":
+		m.d.Exec(fmt.Sprintf("CALL cleanup_notifications_in_batches(%s, %d)", limits, size))
+	case "program":
+		args := fmt.Sprintf("run -min-keep %d -batch-size %d -workers %d", m.keep, size, rapid.IntRange(1, 3).Draw(t, "workers"))
+		m.d.Note(fmt.Sprintf(`\! MAX_NOTIFICATIONS=%d notification-cleanup %s`, m.max, args))
+		env := map[string]string{"MAX_NOTIFICATIONS": fmt.Sprint(m.max)}
+		if _, stderr, status := m.d.Program(env, strings.Fields(args)...); status != 0 {
+			t.Log(stderr)
+			t.Fatalf("exit status %d", status)
+		}
+	}
+	if !strings.HasPrefix(caller, "function") {
+		m.giveUp(t)
+		if run := m.unfinished(); run != nil {
+			m.follow(t, run)
+			m.end(t, run, true)
+		}
+	}
+	run := m.open(chosen)
+	m.follow(t, run)
+	m.end(t, run, true)
+	if run.counts.Deleted != int64(run.planned) {
+		t.Fatalf("run %d deleted %d of %d", run.id, run.counts.Deleted, run.planned)
+	}
+	m.age(t, run)
+}
+
+// Plan opens a run, and leaves it.
+func (m *model) Plan(t *rapid.T) {
+	m.drawLimits(t)
+	call := fmt.Sprintf("SELECT id FROM plan_notification_cleanup(%d, %d, %d)", m.max, m.keep, rapid.IntRange(1, 10).Draw(t, "batch_size"))
+	m.d.Note(call)
+	got := pgtest.One[int](m.d, call)
+	m.giveUp(t)
+	run := m.unfinished()
+	if run == nil {
+		run = m.open(users)
+	}
+	if got != run.id {
+		t.Fatalf("%s is %d, want %d", call, got, run.id)
+	}
+}
+
+// Work does some batches of a run, old or new, in one session or another, of which one may break off.
+func (m *model) Work(t *rapid.T) {
+	id := rapid.IntRange(1, len(m.runs)+1).Draw(t, "run_id")
+	call := fmt.Sprintf("SELECT cleanup_next_batch(%d)", id)
+	if id > len(m.runs) {
+		m.d.Refused(call, "22023")
+		return
+	}
+	run := m.runs[id-1]
+	for range rapid.IntRange(1, 3).Draw(t, "batches") {
+		if rapid.IntRange(0, 4).Draw(t, "breaks off") == 4 {
+			m.d.Exec("BEGIN; " + call + "; ROLLBACK")
+		}
+		m.d.Note(call)
+		switch got := pgtest.One[*int](m.d, call); {
+		case got == nil:
+			m.end(t, run, true)
+		case run.cutoffs == nil:
+			t.Fatalf("%s is %d, but it has ended", call, *got)
+		default:
+			if want := m.follow(t, run); *got != want {
+				t.Fatalf("%s is %d, but deleted %d", call, *got, want)
+			}
+		}
+	}
+	if run.cutoffs == nil || rapid.IntRange(0, 3).Draw(t, "grows old") == 3 {
+		m.age(t, run)
+	}
+}
