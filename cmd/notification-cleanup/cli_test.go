@@ -19,18 +19,30 @@ func TestRunEqualsTheFunction(t *testing.T) {
 		run(d)
 		return pgtest.One[string](d, `SELECT string_agg(id::text, ' ' ORDER BY id) FROM notifications
 				WHERE deleted_at = (SELECT started_at FROM notification_cleanup_runs)`),
-			pgtest.One[string](d, `SELECT (to_jsonb(r) - '{started_at,finished_at,application_name}'::text[] ||
-				jsonb_build_object('finished', finished_at >= started_at))::text FROM notification_cleanup_runs AS r`)
+			pgtest.One[string](d, `
+				SELECT (to_jsonb(r) - '{started_at,finished_at,application_name}'::text[] ||
+				jsonb_build_object('finished',
+					finished_at >= started_at))::text FROM notification_cleanup_runs AS r`)
 	}
 	ids, record := deletedBy(func(d *pgtest.Database) { d.Exec(`SELECT cleanup_notifications()`) })
-	for _, args := range [][]string{{}, {"run", "-batch-size", "1"}, {"-batch-size=1", "run", "-workers", "2"}} {
+	for _, args := range [][]string{
+		{},
+		{"run", "-batch-size", "1"},
+		{"-batch-size=1", "run", "-workers", "2"},
+	} {
 		gotIDs, gotRecord := deletedBy(func(d *pgtest.Database) {
 			if _, stderr, status := command(t, d, nil, args...); status != 0 {
 				t.Fatalf("%v: exit status %d: %s", args, status, stderr)
 			}
 		})
 		if gotIDs != ids || gotRecord != record {
-			t.Errorf("%v differs from the function:\n got %s\nwant %s\nsame ids: %v", args, gotRecord, record, gotIDs == ids)
+			t.Errorf(
+				"%v differs from the function:\n got %s\nwant %s\nsame ids: %v",
+				args,
+				gotRecord,
+				record,
+				gotIDs == ids,
+			)
 		}
 	}
 }
@@ -57,7 +69,8 @@ func TestTheLogTellsThePlanAndTheEnd(t *testing.T) {
 	_, stderr, _ := command(t, d, nil)
 	for _, says := range []string{
 		`msg="planned run" run_id=1 users_over_limit=3 notifications_planned=1950 continued=false`,
-		`msg="finished run" run_id=1 users_cleaned=2 notifications_deleted=1950 notifications_skipped=0 duration_seconds=`,
+		`msg="finished run" run_id=1 users_cleaned=2 notifications_deleted=1950` +
+			` notifications_skipped=0 duration_seconds=`,
 	} {
 		if !strings.Contains(stderr, says) {
 			t.Errorf("no %s in %s", says, stderr)
@@ -72,9 +85,17 @@ func TestDryRunPrintsThePreviewAndWritesNothing(t *testing.T) {
 	preview, _, _ := command(t, d, nil, "preview")
 	stdout, stderr, status := command(t, d, map[string]string{"DRY_RUN": "true"})
 	if status != 0 || stdout != preview || strings.Count(stdout, "\n") != 3 {
-		t.Errorf("exit status %d, stdout %s, stderr %s, want the preview %s", status, stdout, stderr, preview)
+		t.Errorf(
+			"exit status %d, stdout %s, stderr %s, want the preview %s",
+			status,
+			stdout,
+			stderr,
+			preview,
+		)
 	}
-	if n := pgtest.One[int](d, `SELECT count(deleted_at) + (SELECT count(*) FROM notification_cleanup_runs) FROM notifications`); n != 0 {
+	if n := pgtest.One[int](d, `
+		SELECT count(deleted_at) + (SELECT count(*) FROM notification_cleanup_runs)
+		FROM notifications`); n != 0 {
 		t.Errorf("%d rows were written", n)
 	}
 }
@@ -87,7 +108,9 @@ func TestNothingToDoIsSaidAndRecorded(t *testing.T) {
 		Deleted    *int    `json:"notifications_deleted"`
 		FinishedAt *string `json:"finished_at"`
 	}](t, stdout)
-	if status != 0 || !strings.Contains(stderr, "nothing to delete") || record.Deleted == nil || *record.Deleted != 0 || record.FinishedAt == nil {
+	if status != 0 || !strings.Contains(stderr, "nothing to delete") || record.Deleted == nil ||
+		*record.Deleted != 0 ||
+		record.FinishedAt == nil {
 		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 	}
 	if n := pgtest.One[int](d, `SELECT count(*) FROM notification_cleanup_runs`); n != 1 {
@@ -100,7 +123,8 @@ func TestStatsCountLiveNotifications(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	stdout, _, _ := command(t, d, nil, "stats")
-	if want := `{"total_notifications":3350,"users_with_notifications":3,"users_over_limit":3}` + "\n"; stdout != want {
+	if want := `{"total_notifications":3350,"users_with_notifications":3,"users_over_limit":3}` +
+		"\n"; stdout != want {
 		t.Errorf("stats are %s, want %s", stdout, want)
 	}
 }
@@ -139,10 +163,34 @@ func TestExitStatusAndOneLineForEachMistake(t *testing.T) {
 		{"unknown format", nil, []string{"-format", "xml"}, 2, "FORMAT"},
 		{"not an id", nil, []string{"restore", "last"}, 2, "restore takes the id"},
 		{"no id", nil, []string{"restore"}, 2, "restore takes the id"},
-		{"several mistakes", map[string]string{"WORKERS": "0", "FORMAT": "xml"}, nil, 2, "WORKERS is 0, takes 1 to 64; FORMAT"},
-		{"malformed URL", map[string]string{"DATABASE_URL": "postgres://u:" + secret + "%zz@h/d"}, nil, 2, "DATABASE_URL"},
-		{"malformed port", map[string]string{"DATABASE_URL": "postgres://u:" + secret + "@h:port/d"}, nil, 2, "DATABASE_URL"},
-		{"unreachable server", map[string]string{"DATABASE_URL": "postgres://u:" + secret + "@127.0.0.1:1/d"}, nil, 1, "connect to database"},
+		{
+			"several mistakes",
+			map[string]string{"WORKERS": "0", "FORMAT": "xml"},
+			nil,
+			2,
+			"WORKERS is 0, takes 1 to 64; FORMAT",
+		},
+		{
+			"malformed URL",
+			map[string]string{"DATABASE_URL": "postgres://u:" + secret + "%zz@h/d"},
+			nil,
+			2,
+			"DATABASE_URL",
+		},
+		{
+			"malformed port",
+			map[string]string{"DATABASE_URL": "postgres://u:" + secret + "@h:port/d"},
+			nil,
+			2,
+			"DATABASE_URL",
+		},
+		{
+			"unreachable server",
+			map[string]string{"DATABASE_URL": "postgres://u:" + secret + "@127.0.0.1:1/d"},
+			nil,
+			1,
+			"connect to database",
+		},
 		{"not installed", nil, []string{"stats"}, 1, "notification-cleanup migrate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -152,7 +200,11 @@ func TestExitStatusAndOneLineForEachMistake(t *testing.T) {
 				t.Errorf("exit status %d, stderr %q, want %d and %q", status, stderr, test.status, test.says)
 			}
 			if stdout != "" || strings.Contains(stderr, "\n") || strings.Contains(stderr, secret) {
-				t.Errorf("stdout %q, stderr %q: want nothing, and one line without the password", stdout, stderr)
+				t.Errorf(
+					"stdout %q, stderr %q: want nothing, and one line without the password",
+					stdout,
+					stderr,
+				)
 			}
 		})
 	}
@@ -162,16 +214,26 @@ func TestTheProcessExitsWithTheStatus(t *testing.T) {
 	t.Parallel()
 	cmd, stdout, stderr := process(t, "postgres://u:s3cr3t@127.0.0.1:1/d")
 	_ = cmd.Wait()
-	if cmd.ProcessState.ExitCode() != 1 || stdout.Len() > 0 || strings.Count(stderr.String(), "\n") != 1 || strings.Contains(stderr.String(), "s3cr3t") {
+	if cmd.ProcessState.ExitCode() != 1 || stdout.Len() > 0 ||
+		strings.Count(stderr.String(), "\n") != 1 ||
+		strings.Contains(stderr.String(), "s3cr3t") {
 		t.Errorf("exit status %d, stdout %q, stderr %q", cmd.ProcessState.ExitCode(), stdout, stderr)
 	}
 }
 
 func TestFlagsWinOverVariablesAndEmptyVariablesCountAsUnset(t *testing.T) {
 	t.Parallel()
-	env := envconfig.MapLookuper(map[string]string{"MIN_KEEP": "7", "WORKERS": "3", "TIMEOUT": "", "BATCH_SIZE": "", "FORMAT": ""})
-	cfg, words, err := loadConfig(t.Context(), []string{"-min-keep", "5", "migrate", "-dry-run", "up"}, env)
-	if err != nil || cfg.MinKeep != 5 || cfg.Workers != 3 || !cfg.DryRun || cfg.BatchSize != 10000 || cfg.Format != "text" || !slices.Equal(words, []string{"migrate", "up"}) {
+	env := envconfig.MapLookuper(
+		map[string]string{"MIN_KEEP": "7", "WORKERS": "3", "TIMEOUT": "", "BATCH_SIZE": "", "FORMAT": ""},
+	)
+	cfg, words, err := loadConfig(
+		t.Context(),
+		[]string{"-min-keep", "5", "migrate", "-dry-run", "up"},
+		env,
+	)
+	if err != nil || cfg.MinKeep != 5 || cfg.Workers != 3 || !cfg.DryRun || cfg.BatchSize != 10000 ||
+		cfg.Format != "text" ||
+		!slices.Equal(words, []string{"migrate", "up"}) {
 		t.Errorf("config %+v, words %q, error %v", cfg, words, err)
 	}
 }
@@ -179,7 +241,9 @@ func TestFlagsWinOverVariablesAndEmptyVariablesCountAsUnset(t *testing.T) {
 func TestHelpNamesEveryVariable(t *testing.T) {
 	t.Parallel()
 	var stdout bytes.Buffer
-	if err := run(t.Context(), []string{"-help"}, envconfig.MapLookuper(nil), &stdout, io.Discard); err != nil {
+	if err := run(
+		t.Context(), []string{"-help"}, envconfig.MapLookuper(nil), &stdout, io.Discard,
+	); err != nil {
 		t.Fatal(err)
 	}
 	for field := range configFields() {

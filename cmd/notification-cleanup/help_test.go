@@ -15,10 +15,18 @@ import (
 
 func TestVersionIsWhatTheBuildSays(t *testing.T) {
 	t.Parallel()
+	says := regexp.MustCompile(
+		`^notification-cleanup \S+ \(` + regexp.QuoteMeta(runtime.Version()) + `\)\n$`)
 	for _, flag := range []string{"--version", "-version"} {
 		var stdout bytes.Buffer
-		err := run(t.Context(), []string{"run", flag}, envconfig.MapLookuper(map[string]string{"WORKERS": "wrong"}), &stdout, io.Discard)
-		if !regexp.MustCompile(`^notification-cleanup \S+ \(`+regexp.QuoteMeta(runtime.Version())+`\)\n$`).MatchString(stdout.String()) || err != nil {
+		err := run(
+			t.Context(),
+			[]string{"run", flag},
+			envconfig.MapLookuper(map[string]string{"WORKERS": "wrong"}),
+			&stdout,
+			io.Discard,
+		)
+		if err != nil || !says.MatchString(stdout.String()) {
 			t.Errorf("%s prints %q, error %v", flag, &stdout, err)
 		}
 	}
@@ -27,7 +35,11 @@ func TestVersionIsWhatTheBuildSays(t *testing.T) {
 func TestEachCommandHasHelpWithAnExampleThatWorks(t *testing.T) {
 	t.Parallel()
 	for _, c := range commands {
-		for _, args := range [][]string{{c.name, "-help"}, {"-h", c.name}, {"-workers", "2", c.name, "--help"}} {
+		for _, args := range [][]string{
+			{c.name, "-help"},
+			{"-h", c.name},
+			{"-workers", "2", c.name, "--help"},
+		} {
 			var stdout bytes.Buffer
 			if err := run(t.Context(), args, envconfig.MapLookuper(nil), &stdout, io.Discard); err != nil {
 				t.Fatal(err)
@@ -37,7 +49,11 @@ func TestEachCommandHasHelpWithAnExampleThatWorks(t *testing.T) {
 				t.Errorf("%v prints\n%s", args, &stdout)
 			}
 			example, _, _ = strings.Cut(example, "|")
-			_, words, err := loadConfig(t.Context(), append([]string{c.name}, strings.Fields(example)...), envconfig.MapLookuper(nil))
+			_, words, err := loadConfig(
+				t.Context(),
+				append([]string{c.name}, strings.Fields(example)...),
+				envconfig.MapLookuper(nil),
+			)
 			if got, _, parseErr := parseCommand(words); err != nil || parseErr != nil || got.name != c.name {
 				t.Errorf("the example of %s is %q: %v %v", c.name, example, err, parseErr)
 			}
@@ -56,7 +72,13 @@ func TestTheHelpOfACommandHasItsFlagsAndNoOthers(t *testing.T) {
 	}
 	var stdout bytes.Buffer
 	_ = run(t.Context(), []string{"preview", "-help"}, envconfig.MapLookuper(nil), &stdout, io.Discard)
-	for flag, want := range map[string]bool{"-top": true, "-min-keep": true, "-schema": true, "-workers": false, "-retention": false} {
+	for flag, want := range map[string]bool{
+		"-top":       true,
+		"-min-keep":  true,
+		"-schema":    true,
+		"-workers":   false,
+		"-retention": false,
+	} {
 		if got := strings.Contains(stdout.String(), "  "+flag+" "); got != want {
 			t.Errorf("help for preview has %s: %v, want %v", flag, got, want)
 		}
@@ -65,7 +87,8 @@ func TestTheHelpOfACommandHasItsFlagsAndNoOthers(t *testing.T) {
 
 func TestHelpIsFoldedToTheTerminal(t *testing.T) {
 	t.Parallel()
-	for given, columns := range map[uint16]int{60: 60, 80: 80, 160: 160, 0: 80} { // 0: the terminal does not know
+	// A terminal of 0 columns does not know how many it has.
+	for given, columns := range map[uint16]int{60: 60, 80: 80, 160: 160, 0: 80} {
 		longest := 0
 		for line := range strings.Lines(onTerminal(t, given, nil, "-help")) {
 			if strings.HasPrefix(line, "  ") {
@@ -81,15 +104,27 @@ func TestHelpIsFoldedToTheTerminal(t *testing.T) {
 func TestProposesWhatWasMeant(t *testing.T) {
 	t.Parallel()
 	for mistyped, want := range map[string]string{
-		"preveiw": "preview?", "histroy": "history?", "stat": "stats?", "migrate stauts": "migrate status?", "restor 7": "restore?",
-		"-dryrun": "-dry-run?", "--batchsize=5": "-batch-size?", "run -worker 2": "-workers?", "-tpo 3": "-top?",
-		"clean": "", "-verbose": "", "-": "", "help": "",
+		"preveiw":        "preview?",
+		"histroy":        "history?",
+		"stat":           "stats?",
+		"migrate stauts": "migrate status?",
+		"restor 7":       "restore?",
+		"-dryrun":        "-dry-run?",
+		"--batchsize=5":  "-batch-size?",
+		"run -worker 2":  "-workers?",
+		"-tpo 3":         "-top?",
+		"clean":          "",
+		"-verbose":       "",
+		"-":              "",
+		"help":           "",
 	} {
 		_, words, err := loadConfig(t.Context(), strings.Fields(mistyped), envconfig.MapLookuper(nil))
 		if err == nil {
 			_, _, err = parseCommand(words)
 		}
-		if _, meant, _ := strings.Cut(fmt.Sprint(err), "(did you mean "); err == nil || exitStatus(err) != 2 || strings.TrimSuffix(strings.SplitAfter(meant, "?")[0], "\n") != want {
+		if _, meant, _ := strings.Cut(fmt.Sprint(err), "(did you mean "); err == nil ||
+			exitStatus(err) != 2 ||
+			strings.TrimSuffix(strings.SplitAfter(meant, "?")[0], "\n") != want {
 			t.Errorf("%s: %v, want %q", mistyped, err, want)
 		}
 	}

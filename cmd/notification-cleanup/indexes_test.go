@@ -27,7 +27,8 @@ func TestEachPartitionGetsBothIndexes(t *testing.T) {
 			if _, stderr = migrateTo(t, d, "up"); strings.Contains(stderr, "INDEX") {
 				t.Errorf("again it says %s", stderr)
 			}
-			if n := pgtest.One[int](d, `SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()`); n != 0 {
+			if n := pgtest.One[int](d, `
+				SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()`); n != 0 {
 				t.Errorf("%d temporary objects left", n)
 			}
 			migrateTo(t, d, "down")
@@ -47,7 +48,9 @@ func TestIndexesOfPartitionsAreBuiltAgainAfterAFailure(t *testing.T) {
 	_, stderr, status := command(t, d, nil, "migrate", "up")
 	d.Exec("COMMIT")
 	const half = `p1 (user_id) WHERE (deleted_at IS NULL) t, p2 (user_id) WHERE (deleted_at IS NULL) f`
-	if got := pgtest.One[string](d, pgtest.IndexesOfPartitions); status != 1 || !strings.Contains(stderr, "55P03") || got != half {
+	if got := pgtest.One[string](d, pgtest.IndexesOfPartitions); status != 1 ||
+		!strings.Contains(stderr, "55P03") ||
+		got != half {
 		t.Fatalf("exit status %d, stderr %s, and there are %s", status, stderr, got)
 	}
 	migrateTo(t, d, "up")
@@ -66,11 +69,20 @@ func TestAnIndexOfTheApplicationServesUnderAnyName(t *testing.T) {
 		CREATE INDEX other_condition ON "P 3" (user_id) WHERE deleted_at IS NULL AND status = 'read';
 		CREATE INDEX no_order ON "P 3" USING hash (user_id) WHERE deleted_at IS NULL`)
 	_, stderr := migrateTo(t, d, "up")
-	if n := strings.Count(stderr, "CREATE INDEX"); n != 1 || !strings.Contains(stderr, `CREATE INDEX CONCURRENTLY ON public.\"P 3\" (user_id) WHERE (deleted_at IS NULL)`) {
+	if n := strings.Count(stderr, "CREATE INDEX"); n != 1 ||
+		!strings.Contains(
+			stderr,
+			`CREATE INDEX CONCURRENTLY ON public.\"P 3\" (user_id) WHERE (deleted_at IS NULL)`,
+		) {
 		t.Errorf("built are %d, want that of P 3: %s", n, stderr)
 	}
-	const serving = `SELECT string_agg(index::text, ' ' ORDER BY index::text COLLATE "C") FROM notification_cleanup_indexes() WHERE purpose IS NOT NULL`
-	if got := pgtest.One[string](d, serving); got != `"P 3_deleted_at_idx" "P 3_user_id_idx" mine p1_deleted_at_idx p2_deleted_at_idx wider` {
+	const serving = `
+		SELECT string_agg(index::text, ' ' ORDER BY index::text COLLATE "C")
+		FROM notification_cleanup_indexes()
+		WHERE purpose IS NOT NULL`
+	const want = `"P 3_deleted_at_idx" "P 3_user_id_idx" mine p1_deleted_at_idx` +
+		` p2_deleted_at_idx wider`
+	if got := pgtest.One[string](d, serving); got != want {
 		t.Errorf("%s serve", got)
 	}
 }
@@ -79,9 +91,14 @@ func TestARunNamesThePartitionsWithoutAnIndex(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Adopt(t, pgtest.Partitioned["range"])
 	d.Insert(pgtest.Alice, "read", 1, 1001)
-	d.Exec("DROP INDEX notifications_live_idx; CREATE INDEX ON p1 (user_id) WHERE deleted_at IS NULL; CREATE INDEX ON p2 (user_id) WHERE deleted_at IS NULL")
+	d.Exec(`
+		DROP INDEX notifications_live_idx;
+		CREATE INDEX ON p1 (user_id) WHERE deleted_at IS NULL;
+		CREATE INDEX ON p2 (user_id) WHERE deleted_at IS NULL`)
 	_, stderr, status := command(t, d, nil)
-	if status != 0 || !strings.Contains(stderr, `level=WARN msg="no valid index serves the cleanup on \"P 3\"" hint="notification-cleanup migrate up`) {
+	const says = `level=WARN msg="no valid index serves the cleanup on \"P 3\""` +
+		` hint="notification-cleanup migrate up`
+	if status != 0 || !strings.Contains(stderr, says) {
 		t.Errorf("exit status %d, stderr %s", status, stderr)
 	}
 	migrateTo(t, d, "up")
@@ -94,9 +111,15 @@ func TestARunNamesThePartitionsWithoutAnIndex(t *testing.T) {
 func TestMigrateUpBuildsAnIndexThatIsGoneOrInvalid(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.Exec(`DROP INDEX notifications_live_idx; UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notifications_deleted_idx'::regclass`)
+	d.Exec(`
+		DROP INDEX notifications_live_idx;
+		UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notifications_deleted_idx'::regclass`)
 	migrateTo(t, d, "up")
-	if n := pgtest.One[int](d, `SELECT count(*) FROM pg_index WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass) AND indisvalid`); n != 2 {
+	if n := pgtest.One[int](d, `
+		SELECT count(*)
+		FROM pg_index
+		WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass)
+			AND indisvalid`); n != 2 {
 		t.Errorf("%d of 2 indexes are valid", n)
 	}
 }
@@ -111,24 +134,35 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 			"CREATE INDEX CONCURRENTLY ON public.messages (recipient) WHERE (removed_at IS NULL);",
 			"CREATE INDEX CONCURRENTLY ON public.messages (removed_at) WHERE (removed_at IS NOT NULL);"}},
 		"view of a view": {[]string{
-			`CREATE TABLE "In Box" (id bigint PRIMARY KEY, kind varchar(10), number integer, "Read" boolean, made timestamp(0), gone timestamptz)`,
+			`
+				CREATE TABLE "In Box" (id bigint PRIMARY KEY, kind varchar(10), number integer, "Read" boolean,
+					made timestamp(0), gone timestamptz)`,
 			`CREATE VIEW users_inbox AS SELECT *, ctid FROM "In Box" AS n WHERE kind IN ('user', 'n.')`,
-			`CREATE VIEW notifications AS SELECT ctid, id, kind || number AS user_id, CASE WHEN "Read" THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at
+			`
+				CREATE VIEW notifications AS SELECT ctid, id, kind || number AS user_id,
+					CASE WHEN "Read" THEN 'read' ELSE 'unread' END AS status, made AS created_at,
+					gone AS deleted_at
 				FROM users_inbox`}, []string{
-			`CREATE INDEX CONCURRENTLY ON public."In Box" (((kind)::text || (number)::text)) WHERE (gone IS NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`,
-			`CREATE INDEX CONCURRENTLY ON public."In Box" (gone) WHERE (gone IS NOT NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`}},
+			`CREATE INDEX CONCURRENTLY ON public."In Box" (((kind)::text || (number)::text))` +
+				` WHERE (gone IS NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`,
+			`CREATE INDEX CONCURRENTLY ON public."In Box" (gone)` +
+				` WHERE (gone IS NOT NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`}},
 		"view of a partitioned table": {[]string{
 			pgtest.Partitioned["range"],
 			`ALTER TABLE notifications RENAME TO inbox; ALTER TABLE inbox RENAME user_id TO owner`,
-			`CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id, status, created_at, deleted_at FROM inbox`}, []string{
+			`
+				CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id, status, created_at, deleted_at
+				FROM inbox`}, []string{
 			"CREATE INDEX CONCURRENTLY ON public.p1 (owner) WHERE (deleted_at IS NULL);",
 			"CREATE INDEX CONCURRENTLY ON public.p2 (owner) WHERE (deleted_at IS NULL);",
 			`CREATE INDEX CONCURRENTLY ON public."P 3" (owner) WHERE (deleted_at IS NULL);`,
-			"SET LOCAL statement_timeout = '2s'; CREATE INDEX ON public.inbox (owner) WHERE (deleted_at IS NULL);",
+			"SET LOCAL statement_timeout = '2s';" +
+				" CREATE INDEX ON public.inbox (owner) WHERE (deleted_at IS NULL);",
 			"CREATE INDEX CONCURRENTLY ON public.p1 (deleted_at) WHERE (deleted_at IS NOT NULL);",
 			"CREATE INDEX CONCURRENTLY ON public.p2 (deleted_at) WHERE (deleted_at IS NOT NULL);",
 			`CREATE INDEX CONCURRENTLY ON public."P 3" (deleted_at) WHERE (deleted_at IS NOT NULL);`,
-			"SET LOCAL statement_timeout = '2s'; CREATE INDEX ON public.inbox (deleted_at) WHERE (deleted_at IS NOT NULL);"}},
+			"SET LOCAL statement_timeout = '2s';" +
+				" CREATE INDEX ON public.inbox (deleted_at) WHERE (deleted_at IS NOT NULL);"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

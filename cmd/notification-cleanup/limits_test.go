@@ -16,8 +16,19 @@ func TestTheProgramDrawsTheLimits(t *testing.T) {
 	for user := 10; user < 30; user++ {
 		d.Insert(user, "read", 1000*user, 1000*user+99)
 	}
-	stdout, stderr, status := command(t, d, nil, "limits", "-max-notifications", "300", "-min-keep", "50")
-	want := pgtest.All[string](d, "SELECT row_to_json(l)::text FROM preview_notification_limits('{100,250,300,500,1000,2000,5000,10000}', 50) AS l")
+	stdout, stderr, status := command(
+		t,
+		d,
+		nil,
+		"limits",
+		"-max-notifications",
+		"300",
+		"-min-keep",
+		"50",
+	)
+	want := pgtest.All[string](d, `
+		SELECT row_to_json(l)::text
+		FROM preview_notification_limits('{100,250,300,500,1000,2000,5000,10000}', 50) AS l`)
 	if status != 0 || stdout != strings.Join(want, "\n")+"\n" {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, want)
 	}
@@ -48,7 +59,8 @@ notifications    users  (logarithmic)
 
 func TestTheProgramDrawsTheLimitsOfNothing(t *testing.T) {
 	t.Parallel()
-	if got := asText(t, pgtest.New(t), "limits"); strings.Count(got, "\n") != 18 || strings.Contains(got, "█") {
+	if got := asText(t, pgtest.New(t), "limits"); strings.Count(got, "\n") != 18 ||
+		strings.Contains(got, "█") {
 		t.Errorf("it draws\n%s", got)
 	}
 }

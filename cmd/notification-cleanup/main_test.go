@@ -25,7 +25,12 @@ func TestMain(m *testing.M) {
 }
 
 // command runs a command line in this process against the database.
-func command(t pgtest.TB, d *pgtest.Database, env map[string]string, args ...string) (stdout, stderr string, status int) {
+func command(
+	t pgtest.TB,
+	d *pgtest.Database,
+	env map[string]string,
+	args ...string,
+) (stdout, stderr string, status int) {
 	t.Helper()
 	variables := map[string]string{"DATABASE_URL": d.URL(), "FORMAT": "json"}
 	for name, value := range env {
@@ -40,11 +45,20 @@ func command(t pgtest.TB, d *pgtest.Database, env map[string]string, args ...str
 }
 
 // process starts the program as a process of its own.
-func process(t *testing.T, dsn string, args ...string) (cmd *exec.Cmd, stdout, stderr *pgtest.Output) {
+func process(
+	t *testing.T,
+	dsn string,
+	args ...string,
+) (cmd *exec.Cmd, stdout, stderr *pgtest.Output) {
 	t.Helper()
 	stdout, stderr = new(pgtest.Output), new(pgtest.Output)
 	cmd = exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "NOTIFICATION_CLEANUP_TEST_MAIN=1", "DATABASE_URL="+dsn, "FORMAT=json")
+	cmd.Env = append(
+		os.Environ(),
+		"NOTIFICATION_CLEANUP_TEST_MAIN=1",
+		"DATABASE_URL="+dsn,
+		"FORMAT=json",
+	)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -78,7 +92,9 @@ func onTerminal(t *testing.T, columns uint16, env []string, args ...string) stri
 	if err := unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.IoctlSetWinsize(int(keyboard.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: columns}); err != nil {
+	if err := unix.IoctlSetWinsize(
+		int(keyboard.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: columns},
+	); err != nil {
 		t.Fatal(err)
 	}
 	screen, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
@@ -86,7 +102,11 @@ func onTerminal(t *testing.T, columns uint16, env []string, args ...string) stri
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = slices.Concat(os.Environ(), []string{"NOTIFICATION_CLEANUP_TEST_MAIN=1", "NO_COLOR=", "TERM=xterm"}, env)
+	cmd.Env = slices.Concat(
+		os.Environ(),
+		[]string{"NOTIFICATION_CLEANUP_TEST_MAIN=1", "NO_COLOR=", "TERM=xterm"},
+		env,
+	)
 	cmd.Stdout, cmd.Stderr = screen, screen
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -98,8 +118,12 @@ func onTerminal(t *testing.T, columns uint16, env []string, args ...string) stri
 	return strings.ReplaceAll(string(shown), "\r\n", "\n")
 }
 
-// blockedProgram starts the program on the inboxes, and waits until it stands in a batch of user 2, which release lets go on.
-func blockedProgram(t *testing.T, d *pgtest.Database) (cmd *exec.Cmd, stdout, stderr *pgtest.Output, release func()) {
+// blockedProgram starts the program on the inboxes, and waits until it stands in a batch of user 2,
+// which release lets go on.
+func blockedProgram(
+	t *testing.T,
+	d *pgtest.Database,
+) (cmd *exec.Cmd, stdout, stderr *pgtest.Output, release func()) {
 	t.Helper()
 	d.Exec(pgtest.Inboxes)
 	release = d.BlockUser2()
@@ -125,7 +149,8 @@ func expectWholeRun(t *testing.T, d *pgtest.Database, status int, stdout, stderr
 		Still   int `json:"users_still_over_limit"`
 		Deleted int `json:"notifications_deleted"`
 	}
-	if got, want := pgtest.Decode[counts](t, stdout), (counts{3, 2, 1, 1950}); status != 0 || got != want {
+	if got, want := pgtest.Decode[counts](t, stdout), (counts{3, 2, 1, 1950}); status != 0 ||
+		got != want {
 		t.Errorf("exit status %d, record %+v, want %+v, stderr %s", status, got, want, stderr)
 	}
 	if n := pgtest.One[int](d, `SELECT count(deleted_at) FROM notifications`); n != 1950 {

@@ -37,33 +37,74 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 		says   []string
 	}{
 		"columns": {`CREATE TABLE notifications (user_id integer, deleted_at timestamp)`,
-			[]string{"column id is missing", "column status is missing", "column created_at is missing", "deleted_at must be"}},
-		"types": {`CREATE TABLE notifications (id integer, user_id integer, status boolean, created_at date, deleted_at timestamptz NOT NULL)`,
+			[]string{
+				"column id is missing",
+				"column status is missing",
+				"column created_at is missing",
+				"deleted_at must be",
+			}},
+		"types": {`
+			CREATE TABLE notifications (id integer, user_id integer, status boolean, created_at date,
+				deleted_at timestamptz NOT NULL)`,
 			[]string{"id must be", "status must be", "created_at must be", "deleted_at must be"}},
-		"precision": {`CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, deleted_at timestamptz(3))`,
+		"precision": {`
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, deleted_at timestamptz(3))`,
 			[]string{"deleted_at must be a nullable timestamp with time zone of full precision"}},
-		"nullable id": {`CREATE TABLE notifications (id integer UNIQUE, user_id integer, status text, created_at timestamptz)`,
+		"nullable id": {`
+			CREATE TABLE notifications (id integer UNIQUE, user_id integer, status text,
+				created_at timestamptz)`,
 			[]string{"id must be NOT NULL"}},
-		"citext": {`CREATE SCHEMA other; CREATE EXTENSION citext SCHEMA other; CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status other.citext, created_at timestamptz)`,
+		"citext": {`
+			CREATE SCHEMA other;
+			CREATE EXTENSION citext SCHEMA other;
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status other.citext,
+				created_at timestamptz)`,
 			[]string{"status must be case-sensitive"}},
-		"collation": {`CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text COLLATE any_case, created_at timestamptz)`,
+		"collation": {`
+			CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer,
+				status text COLLATE any_case, created_at timestamptz)`,
 			[]string{"status must be case-sensitive"}},
-		"enum": {`CREATE TYPE state AS ENUM ('new', 'read'); CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status state, created_at timestamptz)`,
+		"enum": {`
+			CREATE TYPE state AS ENUM ('new', 'read');
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status state,
+				created_at timestamptz)`,
 			[]string{"status must be"}},
-		"kind": {`CREATE MATERIALIZED VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at, now() AS deleted_at`,
+		"kind": {`
+			CREATE MATERIALIZED VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status,
+				now() AS created_at, now() AS deleted_at`,
 			[]string{"must be a table"}},
-		"view": {`CREATE VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at`,
-			[]string{"deleted_at is missing", "ctid is missing from the view", "CREATE VIEW cleanup.notifications AS SELECT ctid, id"}},
-		"view of something else": {`CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at, now() AS deleted_at`,
+		"view": {`
+			CREATE VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status,
+				now() AS created_at`,
+			[]string{
+				"deleted_at is missing",
+				"ctid is missing from the view",
+				"CREATE VIEW cleanup.notifications AS SELECT ctid, id",
+			}},
+		"view of something else": {`
+			CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS id, 1 AS user_id, 'read'::text AS status,
+				now() AS created_at, now() AS deleted_at`,
 			[]string{"ctid must be that of the table behind, not integer"}},
-		"view of two tables": {`CREATE TABLE people (id integer PRIMARY KEY); CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, deleted_at timestamptz);
-			CREATE VIEW notifications AS SELECT inbox.ctid, inbox.*, people.id AS person FROM inbox JOIN people ON people.id = user_id`,
+		"view of two tables": {`
+			CREATE TABLE people (id integer PRIMARY KEY);
+			CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, deleted_at timestamptz);
+			CREATE VIEW notifications AS SELECT inbox.ctid, inbox.*, people.id AS person
+			FROM inbox
+			JOIN people ON people.id = user_id`,
 			[]string{"deleted_at of the view cannot be updated: it must be a column of a single table"}},
-		"view that computes deleted_at": {`CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, removed_at timestamp);
-			CREATE VIEW notifications AS SELECT ctid, id, user_id, status, created_at, removed_at::timestamptz AS deleted_at FROM inbox`,
+		"view that computes deleted_at": {`
+			CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, removed_at timestamp);
+			CREATE VIEW notifications AS SELECT ctid, id, user_id, status, created_at,
+				removed_at::timestamptz AS deleted_at
+			FROM inbox`,
 			[]string{"deleted_at of the view cannot be updated"}},
-		"security barrier": {`CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, deleted_at timestamptz);
+		"security barrier": {`
+			CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, deleted_at timestamptz);
 			CREATE VIEW notifications WITH (security_barrier) AS SELECT ctid, * FROM inbox`,
 			[]string{"the view must not be a security_barrier"}},
 		"other schema": {`CREATE SCHEMA postgres; CREATE TABLE public.notifications (id integer)`,
@@ -73,7 +114,10 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 			t.Parallel()
 			d := pgtest.Empty(t)
 			d.Exec(test.create)
-			columns := `SELECT string_agg(attname || ' ' || atttypid::regtype, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'notifications'::regclass AND attnum > 0`
+			columns := `
+				SELECT string_agg(attname || ' ' || atttypid::regtype, ', ' ORDER BY attnum)
+				FROM pg_attribute
+				WHERE attrelid = 'notifications'::regclass AND attnum > 0`
 			before := pgtest.One[string](d, columns)
 			_, stderr, status := command(t, d, nil, "migrate", "up")
 			for _, says := range test.says {
@@ -81,8 +125,14 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 					t.Errorf("exit status %d, stderr %q, want 1 and %q on one line", status, stderr, says)
 				}
 			}
-			if after := pgtest.One[string](d, columns); after != before || pgtest.One[string](d, pgtest.OurObjects) != "" {
-				t.Errorf("columns were %s, are %s; there is %s", before, after, pgtest.One[string](d, pgtest.OurObjects))
+			if after := pgtest.One[string](d, columns); after != before ||
+				pgtest.One[string](d, pgtest.OurObjects) != "" {
+				t.Errorf(
+					"columns were %s, are %s; there is %s",
+					before,
+					after,
+					pgtest.One[string](d, pgtest.OurObjects),
+				)
 			}
 		})
 	}
@@ -101,7 +151,8 @@ func TestTenMigratorsAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := pgtest.One[int](d, `SELECT count(*) - count(DISTINCT version_id) FROM notification_cleanup_schema_version`); n != 0 {
+	if n := pgtest.One[int](d, `
+		SELECT count(*) - count(DISTINCT version_id) FROM notification_cleanup_schema_version`); n != 0 {
 		t.Errorf("%d migrations were applied twice", n)
 	}
 }
@@ -123,10 +174,13 @@ func TestAMigrationGivesUpRatherThanQueueTheApplication(t *testing.T) {
 func TestAnApplicationsOwnGooseIsNotDisturbed(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Empty(t)
-	d.Exec(`CREATE TABLE goose_db_version (id integer, version_id bigint, is_applied boolean, tstamp timestamp)`)
+	d.Exec(`
+		CREATE TABLE goose_db_version (id integer, version_id bigint, is_applied boolean,
+			tstamp timestamp)`)
 	d.Exec(`INSERT INTO goose_db_version VALUES (1, 42, true, '2025-01-01')`)
 	migrateTo(t, d, "up")
-	if got := pgtest.One[string](d, `SELECT string_agg(version_id::text, ' ') FROM goose_db_version`); got != "42" {
+	if got := pgtest.One[string](d, `
+		SELECT string_agg(version_id::text, ' ') FROM goose_db_version`); got != "42" {
 		t.Errorf("goose_db_version has %s, want 42", got)
 	}
 }
@@ -140,7 +194,10 @@ func TestMigrateStatusNamesEveryMigration(t *testing.T) {
 		t.Errorf("%d of %d migrations are pending: %s", n, len(files), stdout)
 	}
 	for i, file := range files {
-		if want := fmt.Sprintf(`{"version":%d,"name":%q,`, i+1, filepath.Base(file)); !strings.Contains(stdout, want) {
+		if want := fmt.Sprintf(`{"version":%d,"name":%q,`, i+1, filepath.Base(file)); !strings.Contains(
+			stdout,
+			want,
+		) {
 			t.Errorf("no %s in %s", want, stdout)
 		}
 	}

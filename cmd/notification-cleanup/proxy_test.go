@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// losingCommit is a proxy to the server that passes on each COMMIT, but drops the connection before the answer to every other one,
-// the first included: when the answer is there, or at once. It returns the URL to use.
+// losingCommit is a proxy to the server that passes on each COMMIT, but drops the connection before
+// the answer to every other one, the first included: when the answer is there, or at once. It
+// returns the URL to use.
 func losingCommit(t *testing.T, dsn string, atOnce bool) string {
 	t.Helper()
 	server, err := url.Parse(dsn)

@@ -18,12 +18,16 @@ func TestTheProgramUndoesBatchByBatch(t *testing.T) {
 	if status != 0 || stdout != `{"notifications_restored":1950}`+"\n" {
 		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 	}
-	for _, says := range []string{`msg="started restoring" notifications_expected=1950`, `msg=restored notifications_restored=1950`} {
+	for _, says := range []string{
+		`msg="started restoring" notifications_expected=1950`,
+		`msg=restored notifications_restored=1950`,
+	} {
 		if !strings.Contains(stderr, says) {
 			t.Errorf("no %s in %s", says, stderr)
 		}
 	}
-	if n := pgtest.One[int](d, `SELECT count(DISTINCT xmin::text) FROM notifications WHERE status = 'read'`); n != 5 {
+	if n := pgtest.One[int](d, `
+		SELECT count(DISTINCT xmin::text) FROM notifications WHERE status = 'read'`); n != 5 {
 		t.Errorf("%d transactions, want 4 and that of those which were kept", n)
 	}
 }
@@ -37,21 +41,28 @@ func TestAnUndoThatIsStoppedReportsWhatItRestoredAndGoesOn(t *testing.T) {
 			d.Exec(pgtest.Inboxes)
 			d.Cleanup("")
 			release := d.BlockUser2()
-			cmd, stdout, stderr := process(t, d.URL(), append([]string{"restore", "1", "-batch-size", "500"}, arguments...)...)
+			cmd, stdout, stderr := process(
+				t,
+				d.URL(),
+				append([]string{"restore", "1", "-batch-size", "500"}, arguments...)...)
 			if name == "signal" {
 				d.Eventually(pgtest.Blocked)
 				_ = cmd.Process.Signal(os.Interrupt)
 			}
 			_ = cmd.Wait()
-			if status := cmd.ProcessState.ExitCode(); status != 3 || stdout.String() != `{"notifications_restored":1000}`+"\n" || !strings.Contains(stderr.String(), "stopped early by") {
+			if status := cmd.ProcessState.ExitCode(); status != 3 ||
+				stdout.String() != `{"notifications_restored":1000}`+"\n" ||
+				!strings.Contains(stderr.String(), "stopped early by") {
 				t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 			}
 			release()
 			d.Eventually(pgtest.Alone)
-			if stdout, stderr, status := command(t, d, nil, "restore", "1"); status != 0 || stdout != `{"notifications_restored":950}`+"\n" {
+			if stdout, stderr, status := command(t, d, nil, "restore", "1"); status != 0 ||
+				stdout != `{"notifications_restored":950}`+"\n" {
 				t.Errorf("the next one: exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 			}
-			if n := pgtest.One[int](d, "SELECT notifications_restored FROM notification_cleanup_runs"); n != 1950 {
+			if n := pgtest.One[int](d, `
+				SELECT notifications_restored FROM notification_cleanup_runs`); n != 1950 {
 				t.Errorf("the record says %d restored, want 1950", n)
 			}
 		})
@@ -71,7 +82,8 @@ func TestTheProgramRetriesAnUndoThatWaitsTooLong(t *testing.T) {
 	}
 	other.Exec("COMMIT")
 	_ = cmd.Wait()
-	if status := cmd.ProcessState.ExitCode(); status != 0 || stdout.String() != `{"notifications_restored":901}`+"\n" {
+	if status := cmd.ProcessState.ExitCode(); status != 0 ||
+		stdout.String() != `{"notifications_restored":901}`+"\n" {
 		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 	}
 }

@@ -15,7 +15,8 @@ import (
 func TestRetriesOnlyWhatMayBeGoneAtTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]bool{
-		"40001": true, "40P01": true, "55P03": true, "57P01": true, "57P02": true, "57P03": true, "53300": true, "08006": true,
+		"40001": true, "40P01": true, "55P03": true, "57P01": true, "57P02": true, "57P03": true,
+		"53300": true, "08006": true,
 		"22023": false, "25006": false, "42501": false, "57014": false, "53100": false,
 	} {
 		if got := transient(fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})); got != want {
@@ -32,7 +33,10 @@ func TestATerminatedBatchIsRetriedAndCountedOnce(t *testing.T) {
 	d := pgtest.New(t)
 	cmd, stdout, stderr, release := blockedProgram(t, d)
 	_ = cmd.Process.Signal(syscall.SIGSTOP) // a backend answers before it lets go of its locks
-	d.Exec(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'notification-cleanup' AND datname = current_database()`)
+	d.Exec(`
+		SELECT pg_terminate_backend(pid, 5000)
+		FROM pg_stat_activity
+		WHERE application_name = 'notification-cleanup' AND datname = current_database()`)
 	_ = cmd.Process.Signal(syscall.SIGCONT)
 	release()
 	_ = cmd.Wait()
@@ -55,15 +59,20 @@ func TestALockTimeoutIsRetriedUntilTheTableIsFree(t *testing.T) {
 	expectWholeRun(t, d, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String())
 }
 
-// stubborn is a user who is over the limit even after a run: a batch done twice, or an end, would count him twice.
+// stubborn is a user who is over the limit even after a run: a batch done twice, or an end, would
+// count this one twice.
 const stubborn = `
 	INSERT INTO notifications (user_id, status, created_at)
-	SELECT md5('4')::uuid, CASE WHEN i <= 1500 THEN 'read' ELSE 'unread' END, '2025-01-01' FROM generate_series(1, 2700) AS i`
+	SELECT md5('4')::uuid, CASE WHEN i <= 1500 THEN 'read' ELSE 'unread' END, '2025-01-01'
+	FROM generate_series(1, 2700) AS i`
 
 // expectRecord compares the one record.
 func expectRecord(t *testing.T, d *pgtest.Database, want string, status int, stderr string) {
 	t.Helper()
-	const record = `SELECT row(users_over_limit, users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted)::text FROM notification_cleanup_runs`
+	const record = `
+		SELECT row(users_over_limit, users_cleaned, users_still_over_limit, notifications_planned,
+			notifications_deleted)::text
+		FROM notification_cleanup_runs`
 	if got := pgtest.One[string](d, record); status != 0 || got != want {
 		t.Errorf("exit status %d, record %s, want %s, stderr %s", status, got, want, stderr)
 	}
@@ -72,7 +81,8 @@ func expectRecord(t *testing.T, d *pgtest.Database, want string, status int, std
 
 func TestALostAnswerToCommitIsNotCountedTwice(t *testing.T) {
 	t.Parallel()
-	// Every other answer is lost: the clock's, the plan's, which is found again, and the first batch's. Of two batches, the end's, too.
+	// Every other answer is lost: the clock's, the plan's, which is found again, and the first
+	// batch's. Of two batches, the end's, too.
 	for name, test := range map[string]struct {
 		more, size, record string
 		lost               int
@@ -85,11 +95,19 @@ func TestALostAnswerToCommitIsNotCountedTwice(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
 			d.Exec(pgtest.Inboxes + ";" + test.more)
-			_, stderr, status := command(t, d, map[string]string{"DATABASE_URL": losingCommit(t, d.URL(), false)}, "run", "-batch-size", test.size)
+			_, stderr, status := command(
+				t,
+				d,
+				map[string]string{"DATABASE_URL": losingCommit(t, d.URL(), false)},
+				"run",
+				"-batch-size",
+				test.size,
+			)
 			if n := strings.Count(stderr, "retrying"); n != test.lost && test.lost > 0 || n < 2 {
 				t.Fatalf("%d connections were lost, want %d: %s", n, test.lost, stderr)
 			}
-			if strings.Count(stderr, `msg="planned run" run_id=1 `) != 1 || strings.Contains(stderr, "continued=true") {
+			if strings.Count(stderr, `msg="planned run" run_id=1 `) != 1 ||
+				strings.Contains(stderr, "continued=true") {
 				t.Errorf("the plan is not that of this call: %s", stderr)
 			}
 			expectRecord(t, d, test.record, status, stderr)
@@ -97,16 +115,32 @@ func TestALostAnswerToCommitIsNotCountedTwice(t *testing.T) {
 	}
 }
 
-// A commit may be under way when its connection is lost: another plan waits for it, and another batch is none that it might count.
+// A commit may be under way when its connection is lost: another plan waits for it, and another
+// batch is none that it might count.
 func TestACommitThatIsStillUnderWayIsNotCountedTwice(t *testing.T) {
 	t.Parallel()
-	const other = `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%%%s(%%' AND %s AND pid <> pg_backend_pid()`
+	const other = `
+		SELECT count(*) > 0
+		FROM pg_stat_activity
+		WHERE datname = current_database() AND query LIKE '%%%s(%%' AND %s AND pid <> pg_backend_pid()`
 	for name, test := range map[string]struct{ trigger, size, waits string }{
-		"the plan's": {"UPDATE OF notifications_planned ON notification_cleanup_runs", "1", fmt.Sprintf(other, "plan_notification_cleanup", "wait_event = 'advisory'")},
+		"the plan's": {`
+			UPDATE OF notifications_planned
+				ON notification_cleanup_runs`, "1", fmt.Sprintf(
+			other, "plan_notification_cleanup", "wait_event = 'advisory'",
+		)},
 		// The next batch is done, but for the run's record.
-		"a batch's": {"UPDATE OF notifications_deleted ON notification_cleanup_runs", "1", fmt.Sprintf(other, "cleanup_next_batch", "wait_event = 'transactionid'")},
+		"a batch's": {`
+			UPDATE OF notifications_deleted
+				ON notification_cleanup_runs`, "1", fmt.Sprintf(
+			other, "cleanup_next_batch", "wait_event = 'transactionid'",
+		)},
 		// There is no other batch: the next call returns 0, and so on.
-		"the last batch's": {"UPDATE OF notifications_deleted ON notification_cleanup_runs", "100000", fmt.Sprintf(other, "cleanup_next_batch", "wait_event = 'PgSleep'")},
+		"the last batch's": {`
+			UPDATE OF notifications_deleted
+				ON notification_cleanup_runs`, "100000", fmt.Sprintf(
+			other, "cleanup_next_batch", "wait_event = 'PgSleep'",
+		)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,10 +152,16 @@ func TestACommitThatIsStillUnderWayIsNotCountedTwice(t *testing.T) {
 					PERFORM pg_advisory_xact_lock_shared(1);
 					RETURN NULL;
 				END $$`)
-			d.Exec(`CREATE CONSTRAINT TRIGGER block AFTER ` + test.trigger + ` DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION block()`)
+			d.Exec(
+				`CREATE CONSTRAINT TRIGGER block AFTER ` + test.trigger +
+					` DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION block()`,
+			)
 			d.Exec(`SELECT pg_advisory_lock(1)`)
 			cmd, _, stderr := process(t, losingCommit(t, d.URL(), true), "run", "-batch-size", test.size)
-			d.Eventually(`SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND query = 'commit' AND wait_event = 'advisory'`)
+			d.Eventually(`
+				SELECT count(*) > 0
+				FROM pg_stat_activity
+				WHERE datname = current_database() AND query = 'commit' AND wait_event = 'advisory'`)
 			d.Eventually(test.waits)
 			d.Exec(`SELECT pg_advisory_unlock(1)`)
 			_ = cmd.Wait()
@@ -136,8 +176,15 @@ func TestACommitThatACrashHasLostIsRepeated(t *testing.T) {
 	s := pgtest.NewServer(t)
 	d := s.New()
 	d.Exec(pgtest.Inboxes)
-	d.Exec("INSERT INTO notifications (user_id, status, deleted_at) VALUES (md5('2')::uuid, 'read', '2025-01-01Z')")
-	d.Exec(`CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;
+	d.Exec(`
+		INSERT INTO notifications (user_id, status, deleted_at)
+		VALUES (md5('2')::uuid, 'read', '2025-01-01Z')`)
+	d.Exec(`
+		CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_advisory_xact_lock_shared(1);
+			RETURN NULL;
+		END $$;
 		CREATE CONSTRAINT TRIGGER block AFTER UPDATE ON notifications DEFERRABLE INITIALLY DEFERRED
 		FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid) EXECUTE FUNCTION block();
 		SELECT pg_advisory_lock(1)`)

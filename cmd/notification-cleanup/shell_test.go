@@ -15,7 +15,8 @@ import (
 // manyInboxes fills 21 users over a limit of 10, number u with 100 + u read notifications.
 const manyInboxes = `
 	INSERT INTO notifications (id, user_id, status, created_at)
-	SELECT md5(u || ' ' || i)::uuid, md5(u::text)::uuid, 'read', timestamptz '2025-01-01 00:00:00Z' + i * interval '1 minute'
+	SELECT md5(u || ' ' || i)::uuid, md5(u::text)::uuid, 'read',
+		timestamptz '2025-01-01 00:00:00Z' + i * interval '1 minute'
 	FROM generate_series(1, 21) AS u, generate_series(1, 100 + u) AS i`
 
 func TestTextHasNumbersOnTheRightByThousandsAndATotal(t *testing.T) {
@@ -37,7 +38,10 @@ users: 3                              3,350   1,200      1,950
 func TestNumbersThatAreNamesStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Adopt(t, pgtest.ApplicationTable, "UPDATE notifications SET user_id = 1234567")
-	if got := asText(t, d, "preview"); !strings.Contains(got, "\n1234567   6,000       0      5,900\n") {
+	if got := asText(t, d, "preview"); !strings.Contains(
+		got,
+		"\n1234567   6,000       0      5,900\n",
+	) {
 		t.Errorf("preview shows\n%s", got)
 	}
 	d.Exec("ALTER TABLE notification_cleanup_runs ALTER id RESTART 12345")
@@ -57,33 +61,66 @@ func TestPreviewShowsTwentyUsersOnATerminalAndAllElsewhere(t *testing.T) {
 		lines int
 		last  string
 	}{
-		{onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, limits...), 22, "users: 21, shown: 20  "},
-		{onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, append(limits, "-top", "3")...), 5, "users: 21, shown: 3  "},
-		{onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, append(limits, "-top", "50")...), 23, "users: 21  "},
-		{onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=json"}, limits...), 21, `{"user_id"`},
+		{
+			onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, limits...),
+			22,
+			"users: 21, shown: 20  ",
+		},
+		{
+			onTerminal(
+				t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, append(limits, "-top", "3")...,
+			),
+			5,
+			"users: 21, shown: 3  ",
+		},
+		{
+			onTerminal(
+				t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, append(limits, "-top", "50")...,
+			),
+			23,
+			"users: 21  ",
+		},
+		{
+			onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=json"}, limits...),
+			21,
+			`{"user_id"`,
+		},
 		{asText(t, d, limits...), 23, "users: 21  "},
 		{asText(t, d, append(limits, "-top", "1")...), 3, "users: 21, shown: 1  "},
 		{asText(t, d, append(limits, "-format", "json", "-top", "2")...), 2, `{"user_id"`},
 	} {
 		lines := strings.Split(strings.TrimSuffix(test.got, "\n"), "\n")
 		last := lines[len(lines)-1]
-		if len(lines) != test.lines || !strings.HasPrefix(last, test.last) || strings.HasPrefix(last, "users") && !strings.HasSuffix(last, " 2,331       0      2,331") {
-			t.Errorf("%d lines, want %d, the last one of them %q\n%s", len(lines), test.lines, test.last, test.got)
+		if len(lines) != test.lines || !strings.HasPrefix(last, test.last) ||
+			strings.HasPrefix(last, "users") && !strings.HasSuffix(last, " 2,331       0      2,331") {
+			t.Errorf(
+				"%d lines, want %d, the last one of them %q\n%s",
+				len(lines),
+				test.lines,
+				test.last,
+				test.got,
+			)
 		}
 	}
 }
 
 func TestATableIsFoldedToTheTerminal(t *testing.T) {
 	t.Parallel()
-	d := pgtest.Adopt(t, `CREATE TABLE notifications (id bigint PRIMARY KEY, user_id text, status text, created_at timestamptz)`,
-		`INSERT INTO notifications SELECT i, repeat('somebody with a long name ', 8), 'read', '2025-01-01' FROM generate_series(1, 1200) AS i`)
+	d := pgtest.Adopt(t, `
+		CREATE TABLE notifications (id bigint PRIMARY KEY, user_id text, status text,
+			created_at timestamptz)`,
+		`
+			INSERT INTO notifications
+			SELECT i, repeat('somebody with a long name ', 8), 'read', '2025-01-01'
+			FROM generate_series(1, 1200) AS i`)
 	got := onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL()}, "preview")
 	for line := range strings.Lines(got) {
 		if len(line) > 81 {
 			t.Errorf("%d columns in %q", len(line)-1, line)
 		}
 	}
-	if words := strings.Fields(got); strings.Count(got, "somebody") != 8 || !strings.Contains(strings.Join(words, " "), "1,200 0 1,100") {
+	if words := strings.Fields(got); strings.Count(got, "somebody") != 8 ||
+		!strings.Contains(strings.Join(words, " "), "1,200 0 1,100") {
 		t.Errorf("something is lost in\n%s", got)
 	}
 }
@@ -91,15 +128,21 @@ func TestATableIsFoldedToTheTerminal(t *testing.T) {
 func TestHistoryIsALineARunInTheLocalZone(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.Exec(`INSERT INTO notification_cleanup_runs (started_at, finished_at, max_notifications, min_keep, users_cleaned, notifications_deleted, notifications_skipped, notifications_restored)
-		VALUES ('2025-06-30 22:30Z', '2025-07-01 01:45:06.789Z', 1000, 100, 12345, 1234567, 8, 0), ('2025-12-31 22:30Z', NULL, 1000, 100, 0, 5, 0, 0), ('2026-01-01 22:30Z', '2026-01-01 22:31Z', 1000, 100, 1, 5, 0, 5)`)
+	d.Exec(`
+		INSERT INTO notification_cleanup_runs (started_at, finished_at, max_notifications, min_keep,
+			users_cleaned, notifications_deleted, notifications_skipped, notifications_restored)
+		VALUES ('2025-06-30 22:30Z', '2025-07-01 01:45:06.789Z', 1000, 100, 12345, 1234567, 8, 0),
+			('2025-12-31 22:30Z', NULL, 1000, 100, 0, 5, 0, 0),
+			('2026-01-01 22:30Z', '2026-01-01 22:31Z', 1000, 100, 1, 5, 0, 5)`)
 	const want = `
 id  when                 how long       users    deleted  skipped  outcome
  3  2026-01-01 17:30:00  00:01:00.000       1          5        0  restored
  2  2025-12-31 17:30:00                     0          5        0  unfinished
  1  2025-06-30 18:30:00  03:15:06.789  12,345  1,234,567        8  finished
 `
-	if got := "\n" + onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL(), "TZ=America/New_York"}, "history"); got != want {
+	if got := "\n" + onTerminal(
+		t, 80, []string{"DATABASE_URL=" + d.URL(), "TZ=America/New_York"}, "history",
+	); got != want {
 		t.Errorf("history shows%s, want%s", got, want)
 	}
 }
@@ -118,7 +161,8 @@ func TestWithoutRowsThereIsOneCalmLine(t *testing.T) {
 		}
 	}
 	d.Exec(pgtest.Inboxes + " WHERE u = 3")
-	if got := onTerminal(t, 80, env, "run"); got != "nothing to delete (users over the limit of 1,000: 1)\n" {
+	if got := onTerminal(t, 80, env, "run"); got != "nothing to delete (users over the limit of"+
+		" 1,000: 1)\n" {
 		t.Errorf("run shows %q for a user with unread notifications only", got)
 	}
 	if n := pgtest.One[int](d, "SELECT count(*) FROM notification_cleanup_runs"); n != 2 {
@@ -134,7 +178,12 @@ func TestTheLogOnATerminalIsForPeople(t *testing.T) {
 		says      string
 	}{
 		{"colour", "NO_COLOR=", true, "migrated \x1b[2mdirection="},
-		{"NO_COLOR", "NO_COLOR=1", false, "migrated direction=up name=00001_notifications.sql duration_seconds=0"},
+		{
+			"NO_COLOR",
+			"NO_COLOR=1",
+			false,
+			"migrated direction=up name=00001_notifications.sql duration_seconds=0",
+		},
 		{"json", "LOG_FORMAT=json", false, `{"time":"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -147,7 +196,8 @@ func TestTheLogOnATerminalIsForPeople(t *testing.T) {
 		})
 	}
 	// Elsewhere it is for machines.
-	if _, stderr, _ := command(t, pgtest.Empty(t), nil, "migrate"); !regexp.MustCompile(`^time=\S+ level=INFO msg=migrated `).MatchString(stderr) {
+	_, stderr, _ := command(t, pgtest.Empty(t), nil, "migrate")
+	if !regexp.MustCompile(`^time=\S+ level=INFO msg=migrated `).MatchString(stderr) {
 		t.Errorf("the log is %s", stderr)
 	}
 }
@@ -157,10 +207,16 @@ func TestARunOnATerminalEndsWithItsRecordAsPeopleReadIt(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	got := onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL(), "TZ=Asia/Tokyo", "NO_COLOR=1"}, "run")
-	started := pgtest.One[time.Time](d, "SELECT started_at FROM notification_cleanup_runs").In(time.FixedZone("", 9*3600)).Format(time.DateTime)
-	for _, line := range []string{"\nid                                         1\n", "\nstarted at               " + started + "\n",
-		"\nnotifications deleted                  1,950\n", "planned run run_id=1 users_over_limit=3 notifications_planned=1,950\n",
-		"finished run run_id=1 users_cleaned=2 notifications_deleted=1,950 notifications_skipped=0 duration_seconds="} {
+	started := pgtest.One[time.Time](d, "SELECT started_at FROM notification_cleanup_runs")
+	inTokyo := started.In(time.FixedZone("", 9*3600)).Format(time.DateTime)
+	for _, line := range []string{
+		"\nid                                         1\n",
+		"\nstarted at               " + inTokyo + "\n",
+		"\nnotifications deleted                  1,950\n",
+		"planned run run_id=1 users_over_limit=3 notifications_planned=1,950\n",
+		"finished run run_id=1 users_cleaned=2 notifications_deleted=1,950 notifications_skipped=0" +
+			" duration_seconds=",
+	} {
 		if !strings.Contains(got, line) {
 			t.Errorf("no %q in\n%s", line, got)
 		}

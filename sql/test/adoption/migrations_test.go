@@ -12,7 +12,9 @@ import (
 )
 
 // checksum of an application's rows: without deleted_at, which adoption may add.
-const checksum = `SELECT count(*) || ' ' || md5(string_agg((to_jsonb(n) - 'deleted_at')::text, ' ' ORDER BY id)) FROM notifications AS n`
+const checksum = `
+	SELECT count(*) || ' ' || md5(string_agg((to_jsonb(n) - 'deleted_at')::text, ' ' ORDER BY id))
+	FROM notifications AS n`
 
 func TestAdoptsATableWithItsRows(t *testing.T) {
 	t.Parallel()
@@ -22,26 +24,38 @@ func TestAdoptsATableWithItsRows(t *testing.T) {
 	file := pgtest.One[string](d, `SELECT pg_relation_filenode('notifications')::text`)
 	d.Migrate()
 	d.Exec(`SELECT cleanup_notifications()`)
-	deleted := pgtest.One[string](d, `SELECT count(*) || ' ' || min(deleted_at) FROM notifications WHERE deleted_at IS NOT NULL`)
+	deleted := pgtest.One[string](d, `
+		SELECT count(*) || ' ' || min(deleted_at) FROM notifications WHERE deleted_at IS NOT NULL`)
 	if !strings.HasPrefix(deleted, "5700 ") {
 		t.Errorf("deleted %s, want 5700", deleted)
 	}
-	warnings := d.MigrateDown()
-	if !strings.Contains(warnings, "history") || pgtest.One[string](d, pgtest.OurObjects) != "notification_cleanup_runs notification_cleanup_runs_pkey notification_cleanup_runs_started_at_key" &&
-		pgtest.One[string](d, pgtest.OurObjects) != "notification_cleanup_runs" {
-		t.Errorf("after down there is %s, warnings %s, want the history and no more", pgtest.One[string](d, pgtest.OurObjects), warnings)
+	const history = "notification_cleanup_runs"
+	const withIndexes = "notification_cleanup_runs notification_cleanup_runs_pkey" +
+		" notification_cleanup_runs_started_at_key"
+	warnings, left := d.MigrateDown(), pgtest.One[string](d, pgtest.OurObjects)
+	if !strings.Contains(warnings, "history") || left != withIndexes && left != history {
+		t.Errorf(
+			"after down there is %s, warnings %s, want the history and no more",
+			left,
+			warnings,
+		)
 	}
 	d.Migrate()
 	if after := pgtest.One[string](d, checksum); after != before {
 		t.Errorf("rows were %s, are %s", before, after)
 	}
-	if now := pgtest.One[string](d, `SELECT count(*) || ' ' || min(deleted_at) FROM notifications WHERE deleted_at IS NOT NULL`); now != deleted {
+	if now := pgtest.One[string](d, `
+		SELECT count(*) || ' ' || min(deleted_at)
+		FROM notifications
+		WHERE deleted_at IS NOT NULL`); now != deleted {
 		t.Errorf("deleted_at was %s, is %s", deleted, now)
 	}
-	if now := pgtest.One[string](d, `SELECT pg_relation_filenode('notifications')::text`); now != file {
+	if now := pgtest.One[string](d, `
+		SELECT pg_relation_filenode('notifications')::text`); now != file {
 		t.Error("the table was rewritten")
 	}
-	if n := pgtest.One[int](d, `SELECT restore_notifications(id) FROM notification_cleanup_runs`); n != 5700 {
+	if n := pgtest.One[int](d, `
+		SELECT restore_notifications(id) FROM notification_cleanup_runs`); n != 5700 {
 		t.Errorf("restored %d, want the 5700 of the run before down", n)
 	}
 }
@@ -49,10 +63,17 @@ func TestAdoptsATableWithItsRows(t *testing.T) {
 func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.Exec(`UPDATE pg_index SET indisvalid = false WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass)`)
+	d.Exec(`
+		UPDATE pg_index
+		SET indisvalid = false
+		WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass)`)
 	d.Exec(`DELETE FROM notification_cleanup_schema_version WHERE version_id = 2`)
 	d.ApplyMigrations(goose.WithAllowOutofOrder(true))
-	if n := pgtest.One[int](d, `SELECT count(*) FROM pg_index WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass) AND indisvalid`); n != 2 {
+	if n := pgtest.One[int](d, `
+		SELECT count(*)
+		FROM pg_index
+		WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass)
+			AND indisvalid`); n != 2 {
 		t.Errorf("%d of 2 indexes are valid", n)
 	}
 }
@@ -60,7 +81,8 @@ func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 func TestAPartitionToComeGetsBothIndexes(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Adopt(t, pgtest.Partitioned["range"])
-	d.Exec(`CREATE TABLE p4 (LIKE notifications); ALTER TABLE notifications ATTACH PARTITION p4 DEFAULT`)
+	d.Exec(`
+		CREATE TABLE p4 (LIKE notifications); ALTER TABLE notifications ATTACH PARTITION p4 DEFAULT`)
 	d.WantIndexes(`"P 3"`, "notifications", "p1", "p2", "p4")
 }
 
@@ -72,22 +94,29 @@ func TestPlainGoose(t *testing.T) {
 		t.Fatal("no goose command line: run make .build/goose")
 	}
 	for _, create := range []string{`SELECT`, pgtest.ApplicationTable, `
-		CREATE TABLE inbox (id bigint PRIMARY KEY, owner bigint, seen boolean, made timestamptz, gone timestamptz);
-		CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id, CASE WHEN seen THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at FROM inbox`,
+		CREATE TABLE inbox (id bigint PRIMARY KEY, owner bigint, seen boolean, made timestamptz,
+			gone timestamptz);
+		CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id,
+			CASE WHEN seen THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at
+		FROM inbox`,
 	} {
 		d, ours := pgtest.Empty(t), pgtest.Empty(t)
 		d.Exec(create)
 		ours.Exec(create)
 		for _, direction := range []string{"up", "down-to 0", "up"} {
-			args := []string{"-dir", pgtest.Path("migrations"), "-table", pgtest.VersionTable, "postgres", d.URL()}
-			if out, err := exec.Command(program, append(args, strings.Fields(direction)...)...).CombinedOutput(); err != nil {
+			args := []string{
+				"-dir", pgtest.Path("migrations"), "-table", pgtest.VersionTable, "postgres", d.URL(),
+			}
+			args = append(args, strings.Fields(direction)...)
+			if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
 				t.Fatalf("goose %s: %v\n%s", direction, err, out)
 			}
 		}
 		if _, stderr, status := ours.Program(nil, "migrate", "up"); status != 0 {
 			t.Fatal(stderr)
 		}
-		if got, want := pgtest.One[string](d, pgtest.OurObjects), pgtest.One[string](ours, pgtest.OurObjects); got != want {
+		got, want := pgtest.One[string](d, pgtest.OurObjects), pgtest.One[string](ours, pgtest.OurObjects)
+		if got != want {
 			t.Errorf("goose installs %s, we install %s", got, want)
 		}
 	}

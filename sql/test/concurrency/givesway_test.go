@@ -12,19 +12,26 @@ import (
 func changesAreCounted(d *pgtest.Database) (application *pgtest.Database) {
 	d.T.Helper()
 	d.Insert(pgtest.Alice, "read", 1, 1001)
-	d.Exec(`CREATE TABLE users (id uuid, changes bigint DEFAULT 0); INSERT INTO users VALUES (` + pgtest.Key(pgtest.Alice) + `);
+	d.Exec(
+		`CREATE TABLE users (id uuid, changes bigint DEFAULT 0); INSERT INTO users VALUES (` + pgtest.Key(
+			pgtest.Alice,
+		) + `);
 		CREATE FUNCTION count_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
 			UPDATE public.users SET changes = changes + 1 WHERE id = NEW.user_id;
 			RETURN NEW;
 		END $$;
-		CREATE TRIGGER count_changes BEFORE UPDATE OF deleted_at ON notifications FOR EACH ROW EXECUTE FUNCTION count_changes()`)
+		CREATE TRIGGER count_changes BEFORE UPDATE OF deleted_at ON notifications
+		FOR EACH ROW
+		EXECUTE FUNCTION count_changes()`,
+	)
 	application = d.OpenSession()
 	application.Exec("SET deadlock_timeout = '1min'; BEGIN; UPDATE users SET changes = 0")
 	return application
 }
 
-// A trigger of the application may wait for what the application holds, while the application waits for a row of the cleanup.
+// A trigger of the application may wait for what the application holds, while the application waits
+// for a row of the cleanup.
 func TestGivesWayBeforeTheApplicationIsChosenAsTheVictimOfADeadlock(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
@@ -35,7 +42,8 @@ func TestGivesWayBeforeTheApplicationIsChosenAsTheVictimOfADeadlock(t *testing.T
 	d.Eventually(pgtest.Blocked)
 	application.Set("status = 'unread'", 1, 901) // one of them, at least, is locked
 	run, err := cleanup.Wait()
-	for err != nil && strings.Contains(err.Error(), "55P03") { // the application stood still for all five attempts
+	// It fails where the application stood still for all five attempts.
+	for err != nil && strings.Contains(err.Error(), "55P03") {
 		run, err = session.StartCleanup("").Wait()
 	}
 	if err != nil {
@@ -44,7 +52,8 @@ func TestGivesWayBeforeTheApplicationIsChosenAsTheVictimOfADeadlock(t *testing.T
 	d.WantDeletedBy(run, "", pgtest.Counts{OverLimit: 1, StillOver: 1, Skipped: 901})
 }
 
-// wantAttempts is for a batch that gave way so often, or waits in another session: until then it holds nothing.
+// wantAttempts is for a batch that gave way so often, or waits in another session: until then it
+// holds nothing.
 func wantAttempts(d *pgtest.Database, want int) {
 	d.T.Helper()
 	if got := pgtest.One[int](d, "SELECT attempts FROM notification_cleanup_batches"); got != want {
@@ -75,8 +84,13 @@ func TestABatchThatGivesWayComesAgain(t *testing.T) {
 			t.Errorf("the next batch is %d, want %d", n, want)
 		}
 	}
-	d.WantDeletedBy(pgtest.Collect(d, pgx.RowToStructByName[pgtest.Run], "SELECT * FROM notification_cleanup_runs")[0], "1-901",
-		pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
+	d.WantDeletedBy(
+		pgtest.Collect(
+			d, pgx.RowToStructByName[pgtest.Run], "SELECT * FROM notification_cleanup_runs",
+		)[0],
+		"1-901",
+		pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 901},
+	)
 	d.WantEnded("the batch")
 }
 
@@ -110,10 +124,13 @@ func TestABatchThatGaveWayFiveTimesWaitsAsLongAsItsCallerDoes(t *testing.T) {
 // waitedFor is true when a session has waited so long for a lock of one of these kinds.
 func waitedFor(interval, kinds string) string {
 	return `SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-		WHERE datname = current_database() AND NOT granted AND locktype IN (` + kinds + `) AND waitstart < clock_timestamp() - interval '` + interval + `')`
+		WHERE datname = current_database()
+			AND NOT granted
+			AND locktype IN (` + kinds + `) AND waitstart < clock_timestamp() - interval '` + interval + `')`
 }
 
-// ALTER TABLE or CREATE INDEX of the application may take a while: the patience of a batch is for rows only.
+// ALTER TABLE or CREATE INDEX of the application may take a while: the patience of a batch is for
+// rows only.
 func TestABatchWaitsForTheTableAndUsesUpNoAttempt(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"SHARE", "ACCESS EXCLUSIVE"} {

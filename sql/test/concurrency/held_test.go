@@ -6,12 +6,16 @@ import (
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
 
-// countUpdates counts what is updated, also in vain: a rollback does not set a sequence back. What follows is ROW or STATEMENT
-// and the function.
+// countUpdates counts what is updated, also in vain: a rollback does not set a sequence back. What
+// follows is ROW or STATEMENT and the function.
 const (
 	countUpdates = `
 		CREATE SEQUENCE updates;
-		CREATE FUNCTION count_updates() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('public.updates'); RETURN NEW; END $$;
+		CREATE FUNCTION count_updates() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM nextval('public.updates');
+			RETURN NEW;
+		END $$;
 		CREATE TRIGGER count_updates BEFORE UPDATE ON notifications FOR EACH `
 	updates = "SELECT last_value FROM updates"
 )
@@ -24,7 +28,7 @@ func TestAHeldOneCostsOnlyItself(t *testing.T) {
 			d := pgtest.New(t)
 			d.Insert(pgtest.Alice, "read", 1, 1001)
 			d.Exec(countUpdates + level + " EXECUTE FUNCTION count_updates()")
-			d.OpenSession().Exec("BEGIN; SELECT FROM notifications WHERE " + pgtest.FirstNotification + " FOR UPDATE")
+			d.Hold(pgtest.FirstNotification)
 			d.WantCleanup("", "2-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 900, Skipped: 1})
 			if n := pgtest.One[int](d, updates); n != want {
 				t.Errorf("updated %d times for each %s, want %d", n, level, want)
@@ -39,7 +43,9 @@ func TestForeignKeysToANotificationDoNotHoldItUp(t *testing.T) {
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Exec("CREATE TABLE replies (notification_id uuid REFERENCES notifications)")
 	other := d.OpenSession()
-	other.Exec("BEGIN; INSERT INTO replies SELECT id FROM notifications WHERE " + pgtest.FirstNotification)
+	other.Exec(
+		"BEGIN; INSERT INTO replies SELECT id FROM notifications WHERE " + pgtest.FirstNotification,
+	)
 	d.WantCleanup("", "1-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
 }
 
@@ -57,7 +63,8 @@ func TestCountsOnlyWhatATriggerLetThrough(t *testing.T) {
 			d.Insert(pgtest.Bob, "read", 2001, 3001)
 			d.Exec(`CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN ` + body + ` END$$;
 				CREATE TRIGGER keep BEFORE UPDATE ON notifications FOR EACH ROW
-				WHEN (OLD.user_id = ` + pgtest.Key(pgtest.Bob) + ` OR OLD.` + pgtest.FirstNotification + `) EXECUTE FUNCTION keep()`)
+				WHEN (OLD.user_id = ` + pgtest.Key(pgtest.Bob) + ` OR OLD.` + pgtest.FirstNotification +
+				`) EXECUTE FUNCTION keep()`)
 			want := pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 900}
 			if name == "moved" {
 				want.StillOver = 0 // bob's are not live any more

@@ -13,15 +13,23 @@ func TestThePlanIsOfOneMoment(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Adopt(t, `
 		CREATE SCHEMA app;
-		CREATE TABLE app.inbox (id uuid, user_id uuid, status text, created_at timestamptz, deleted_at timestamptz);
-		CREATE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN true; END $$;
+		CREATE TABLE app.inbox (id uuid, user_id uuid, status text, created_at timestamptz,
+			deleted_at timestamptz);
+		CREATE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_advisory_xact_lock_shared(1);
+			RETURN true;
+		END $$;
 		CREATE VIEW notifications AS SELECT ctid, * FROM app.inbox WHERE status <> 'gate' OR app.gate()`)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Insert(pgtest.Bob, "gate", 2001, 2001)
-	run, err := d.WhileWaiting(func() *pgtest.Background { return d.StartCleanup("") }, func(other *pgtest.Database) {
-		other.Exec("UPDATE app.inbox SET deleted_at = '2025-06-01Z' WHERE " + pgtest.FirstNotification)
-		other.Insert(pgtest.Carol, "read", 3001, 4001)
-	})
+	run, err := d.WhileWaiting(
+		func() *pgtest.Background { return d.StartCleanup("") },
+		func(other *pgtest.Database) {
+			other.Exec("UPDATE app.inbox SET deleted_at = '2025-06-01Z' WHERE " + pgtest.FirstNotification)
+			other.Insert(pgtest.Carol, "read", 3001, 4001)
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +63,17 @@ func TestEveryIsolationLevel(t *testing.T) {
 			d := pgtest.New(t)
 			d.InsertMixed()
 			d.Exec("BEGIN ISOLATION LEVEL " + level)
-			d.WantPreview("", pgtest.PreviewOf(pgtest.Bob, 1001, 0, 901), pgtest.PreviewOf(pgtest.Alice, 1090, 50, 830), pgtest.PreviewOf(pgtest.Carol, 1001, 1001, 0))
-			d.WantCleanup("", "171-1000 2001-2901", pgtest.Counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1731})
+			d.WantPreview(
+				"",
+				pgtest.PreviewOf(pgtest.Bob, 1001, 0, 901),
+				pgtest.PreviewOf(pgtest.Alice, 1090, 50, 830),
+				pgtest.PreviewOf(pgtest.Carol, 1001, 1001, 0),
+			)
+			d.WantCleanup(
+				"",
+				"171-1000 2001-2901",
+				pgtest.Counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1731},
+			)
 			d.WantPreview("", pgtest.PreviewOf(pgtest.Carol, 1001, 1001, 0))
 			d.WantStats("", "2361 4 1")
 			d.Exec("COMMIT")

@@ -7,6 +7,12 @@ import (
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
 
+// countOf counts the notifications that satisfy the condition.
+func countOf(d *pgtest.Database, condition string) int64 {
+	d.T.Helper()
+	return pgtest.One[int64](d, "SELECT count(*) FROM notifications WHERE "+condition)
+}
+
 // heapPage is where a notification lies.
 const heapPage = "(ctid::text::point)[0]"
 
@@ -19,7 +25,8 @@ func sixPages(t *testing.T) (d *pgtest.Database, limits string) {
 	return d, "50, 10"
 }
 
-// A range of pages has an end, and each page is swept once. What the application moves out of it meanwhile is left, and not counted as skipped.
+// A range of pages has an end, and each page is swept once. What the application moves out of it
+// meanwhile is left, and not counted as skipped.
 func TestWhatMovesFromItsRangeIsLeft(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -33,7 +40,10 @@ func TestWhatMovesFromItsRangeIsLeft(t *testing.T) {
 			d.Vacuum("notifications")
 			d.OpenSession().Move(heapPage + " = 5")
 		}, heapPage + " = 0"},
-		"to a new page": {func(_ *testing.T, d *pgtest.Database) { d.Move(heapPage + " = 0") }, heapPage + " > 5"},
+		"to a new page": {
+			func(_ *testing.T, d *pgtest.Database) { d.Move(heapPage + " = 0") },
+			heapPage + " > 5",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -50,9 +60,10 @@ func TestWhatMovesFromItsRangeIsLeft(t *testing.T) {
 			}
 			left := d.Numbers("title = 'moved' AND " + pgtest.NotificationNumber + " <= 50")
 			stay := d.Numbers("title IS NULL AND " + pgtest.NotificationNumber + " <= 50")
-			n := pgtest.One[int64](d, "SELECT count(*) FROM notifications WHERE title IS NULL AND "+pgtest.NotificationNumber+" <= 50")
+			n := countOf(d, "title IS NULL AND "+pgtest.NotificationNumber+" <= 50")
 			d.WantDeletedBy(run, stay, pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: n})
-			if got := d.Numbers("deleted_at IS NULL AND " + pgtest.NotificationNumber + " <= 50"); got != left {
+			if got := d.Numbers("deleted_at IS NULL AND " + pgtest.NotificationNumber +
+				" <= 50"); got != left {
 				t.Errorf("left are %q, want those that moved: %q", got, left)
 			}
 			d.WantEnded("the run")
@@ -69,11 +80,13 @@ func TestWhatMovesToAPageThatIsSweptLaterGoesWithThat(t *testing.T) {
 	d.Exec("DELETE FROM notifications WHERE " + heapPage + " = 3")
 	d.Vacuum("notifications")
 	d.OpenSession().Move(heapPage + " = 0")
-	if d.Numbers("title = 'moved' AND "+pgtest.NotificationNumber+" <= 50 AND "+heapPage+" = 3") == "" {
+	if d.Numbers(
+		"title = 'moved' AND "+pgtest.NotificationNumber+" <= 50 AND "+heapPage+" = 3",
+	) == "" {
 		t.Fatal("none has moved there")
 	}
 	want := d.Numbers(pgtest.NotificationNumber + " <= 50 AND " + heapPage + " < 6")
-	n := pgtest.One[int64](d, "SELECT count(*) FROM notifications WHERE "+pgtest.NotificationNumber+" <= 50 AND "+heapPage+" < 6")
+	n := countOf(d, ""+pgtest.NotificationNumber+" <= 50 AND "+heapPage+" < 6")
 	run, err := d.StartBatches().Wait()
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +94,8 @@ func TestWhatMovesToAPageThatIsSweptLaterGoesWithThat(t *testing.T) {
 	d.WantDeletedBy(run, want, pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: n})
 }
 
-// PostgreSQL may or may not look again where such a one is. Either way it is counted as what it becomes.
+// PostgreSQL may or may not look again where such a one is. Either way it is counted as what it
+// becomes.
 func TestWhatMovesUnderABatchIsCountedAsItBecomes(t *testing.T) {
 	t.Parallel()
 	for _, held := range []bool{false, true} {
@@ -104,8 +118,9 @@ func TestWhatMovesUnderABatchIsCountedAsItBecomes(t *testing.T) {
 				t.Fatal(err)
 			}
 			other.Exec("COMMIT")
-			moved := pgtest.One[int64](d, "SELECT count(*) FROM notifications WHERE title = 'moved' AND "+pgtest.NotificationNumber+" <= 50")
-			taken := pgtest.One[int64](d, "SELECT count(deleted_at) FROM notifications WHERE title = 'moved'")
+			moved := countOf(d, "title = 'moved' AND "+pgtest.NotificationNumber+" <= 50")
+			taken := pgtest.One[int64](d, `
+				SELECT count(deleted_at) FROM notifications WHERE title = 'moved'`)
 			if moved == 0 || held && taken > 0 {
 				t.Fatalf("%d have moved, and %d of them were taken", moved, taken)
 			}
@@ -113,7 +128,9 @@ func TestWhatMovesUnderABatchIsCountedAsItBecomes(t *testing.T) {
 			if held {
 				want.Skipped = moved
 			}
-			left := d.Numbers(pgtest.NotificationNumber + " <= 50 AND (title IS NULL OR deleted_at IS NOT NULL)")
+			left := d.Numbers(
+				pgtest.NotificationNumber + " <= 50 AND (title IS NULL OR deleted_at IS NOT NULL)",
+			)
 			d.WantDeletedBy(run, left, want)
 			d.WantEnded("the run")
 		})

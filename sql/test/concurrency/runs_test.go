@@ -6,8 +6,8 @@ import (
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
 
-// A run that gives way lets go of rows which another run has skipped meanwhile: it has to take them itself, although that
-// other run has brought the user below the limit.
+// A run that gives way lets go of rows which another run has skipped meanwhile: it has to take them
+// itself, although that other run has brought the user below the limit.
 func TestTakesWhatAnotherRunSkippedBecauseOfIt(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
@@ -24,9 +24,12 @@ func TestTakesWhatAnotherRunSkippedBecauseOfIt(t *testing.T) {
 		CREATE TRIGGER give_way BEFORE UPDATE ON notifications FOR EACH ROW
 		WHEN (OLD.id = lpad('450', 32, '0')::uuid) EXECUTE FUNCTION public.give_way()`)
 	var other pgtest.Run
-	run, err := d.WhileWaiting(func() *pgtest.Background { return d.StartCleanup(pgtest.UserIDs(pgtest.Alice)) }, func(session *pgtest.Database) {
-		other = session.Cleanup("")
-	})
+	run, err := d.WhileWaiting(
+		func() *pgtest.Background { return d.StartCleanup(pgtest.UserIDs(pgtest.Alice)) },
+		func(session *pgtest.Database) {
+			other = session.Cleanup("")
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +71,11 @@ func TestWorkersAddToOneRunAtTheSameTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.WantDeletedBy(run, "100-140 200-240 300-340 400-440", pgtest.Counts{OverLimit: 4, Cleaned: 4, Deleted: 164})
+		d.WantDeletedBy(
+			run,
+			"100-140 200-240 300-340 400-440",
+			pgtest.Counts{OverLimit: 4, Cleaned: 4, Deleted: 164},
+		)
 	}
 	d.WantEnded("four workers")
 }

@@ -19,7 +19,8 @@ type diagnosis struct {
 // examine asks the doctor.
 func examine(d *pgtest.Database) []diagnosis {
 	d.T.Helper()
-	return pgtest.Collect(d, pgx.RowToStructByPos[diagnosis], "SELECT name, ok, found, coalesce(advice, '') FROM notification_cleanup_doctor()")
+	return pgtest.Collect(d, pgx.RowToStructByPos[diagnosis], `
+		SELECT name, ok, found, coalesce(advice, '') FROM notification_cleanup_doctor()`)
 }
 
 // wantWrong compares what the doctor finds wrong: nothing, or a check that says this.
@@ -27,7 +28,8 @@ func wantWrong(d *pgtest.Database, check string, says ...string) {
 	d.T.Helper()
 	wrong := "nothing"
 	for _, c := range examine(d) {
-		if c.OK && c.Name == check || !c.OK && c.Name != check || c.OK != (c.Advice == "") && c.Name != "rights" {
+		if c.OK && c.Name == check || !c.OK && c.Name != check ||
+			c.OK != (c.Advice == "") && c.Name != "rights" {
 			wrong = c.Name
 			d.T.Errorf("%s: ok %t, found %s, advice %s", c.Name, c.OK, c.Found, c.Advice)
 		}
@@ -49,16 +51,24 @@ func TestTheDoctorFindsNothingWrongAfterInstallation(t *testing.T) {
 	d.InsertMixed()
 	d.Cleanup("")
 	wantWrong(d, "")
-	if names := fmt.Sprint(pgtest.All[string](d, "SELECT name FROM notification_cleanup_doctor()")); names != "[rights table indexes row-level security triggers"+
-		" replica identity vacuum server last run unfinished runs max_wal_size idle in transaction pg_cron]" {
-		t.Errorf("the checks are %s", names)
+	const names = "[rights table indexes row-level security triggers replica identity vacuum server" +
+		" last run unfinished runs max_wal_size idle in transaction pg_cron]"
+	got := fmt.Sprint(pgtest.All[string](d, "SELECT name FROM notification_cleanup_doctor()"))
+	if got != names {
+		t.Errorf("the checks are %s, want %s", got, names)
 	}
 }
 
 // leaveOpen plans a run and does no batch of it.
-const leaveOpen = "INSERT INTO notifications (user_id, status, created_at) SELECT md5('1')::uuid, 'read', '2025-01-01' FROM generate_series(1, 5); SELECT plan_notification_cleanup(3, 1)"
+const leaveOpen = `
+	INSERT INTO notifications (user_id, status, created_at)
+	SELECT md5('1')::uuid, 'read', '2025-01-01' FROM generate_series(1, 5);
+	SELECT plan_notification_cleanup(3, 1)`
 
-const noop = "CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER noop "
+// noop is followed by when the trigger fires.
+const noop = `
+	CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+	CREATE TRIGGER noop `
 
 func TestTheDoctorFindsEachFault(t *testing.T) {
 	t.Parallel()
@@ -66,26 +76,130 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 		fault, check string
 		says         []string
 	}{
-		"id is not unique":         {"ALTER TABLE notifications DROP CONSTRAINT notifications_pkey", "table", []string{"id has no unique index"}},
-		"another type":             {"DROP VIEW notification_cleanup_health; ALTER TABLE notifications ALTER created_at TYPE timestamp", "table", []string{"created_at is not of type notification_created_at"}},
-		"no live index":            {"DROP INDEX notifications_live_idx", "indexes", []string{"notifications has no valid one for live", "CREATE INDEX CONCURRENTLY notifications_live_idx ON"}},
-		"no index for purge":       {"DROP INDEX notifications_deleted_idx", "indexes", []string{"no valid one for deleted", "CREATE INDEX CONCURRENTLY notifications_deleted_idx ON"}},
-		"an invalid index":         {"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notifications_live_idx'::regclass", "indexes", []string{"REINDEX INDEX CONCURRENTLY"}},
-		"another index serves":     {"CREATE INDEX mine ON notifications (user_id) WHERE deleted_at IS NULL; DROP INDEX notifications_live_idx", "", nil},
-		"a trigger":                {noop + "BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()", "triggers", []string{"noop of notifications fires"}},
-		"a trigger on deleted_at":  {noop + "AFTER INSERT OR UPDATE OF status, deleted_at ON notifications EXECUTE FUNCTION noop()", "triggers", []string{"noop"}},
-		"a trigger on others":      {noop + "BEFORE UPDATE OF status ON notifications FOR EACH ROW EXECUTE FUNCTION noop()", "", nil},
-		"a trigger on INSERT":      {noop + "BEFORE INSERT OR DELETE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()", "", nil},
-		"a disabled trigger":       {noop + "BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop(); ALTER TABLE notifications DISABLE TRIGGER noop", "", nil},
-		"a foreign key":            {"CREATE TABLE t (id uuid REFERENCES notifications)", "", nil},
-		"no replica identity":      {"ALTER TABLE notifications REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR TABLE notifications", "replica identity", []string{"publication p", "ALTER TABLE notifications REPLICA IDENTITY FULL"}},
-		"the identity is gone":     {"CREATE UNIQUE INDEX i ON notifications (id); ALTER TABLE notifications REPLICA IDENTITY USING INDEX i; CREATE PUBLICATION p FOR ALL TABLES; CREATE UNIQUE INDEX j ON notifications (id); DROP INDEX i", "replica identity", []string{"publication p"}},
-		"a replica identity":       {"CREATE PUBLICATION p FOR TABLE notifications; CREATE PUBLICATION q FOR ALL TABLES", "", nil},
-		"a full replica identity":  {"ALTER TABLE notifications DROP CONSTRAINT notifications_pkey, ADD UNIQUE (id), REPLICA IDENTITY FULL; CREATE PUBLICATION p FOR TABLE notifications", "", nil},
-		"no updates are published": {"ALTER TABLE notifications REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR TABLE notifications WITH (publish = 'insert')", "", nil},
-		"an old run":               {"INSERT INTO notification_cleanup_runs (max_notifications, min_keep, started_at, finished_at) VALUES (9, 1, now() - interval '2 days', now() - interval '27 hours')", "last run", []string{"ended 1 day 03:00:00 ago"}},
-		"a run left":               {leaveOpen, "unfinished runs", []string{"run 1, 0 of 4 deleted", "max_notifications => 3, min_keep => 1"}},
-		"a run given up":           {leaveOpen + "; SELECT restore_notifications(1)", "", nil},
+		"id is not unique": {
+			"ALTER TABLE notifications DROP CONSTRAINT notifications_pkey",
+			"table",
+			[]string{"id has no unique index"},
+		},
+		"another type": {
+			`DROP VIEW notification_cleanup_health;
+			ALTER TABLE notifications ALTER created_at TYPE timestamp`,
+			"table",
+			[]string{"created_at is not of type notification_created_at"},
+		},
+		"no live index": {
+			"DROP INDEX notifications_live_idx",
+			"indexes",
+			[]string{
+				"notifications has no valid one for live",
+				"CREATE INDEX CONCURRENTLY notifications_live_idx ON",
+			},
+		},
+		"no index for purge": {
+			"DROP INDEX notifications_deleted_idx",
+			"indexes",
+			[]string{
+				"no valid one for deleted",
+				"CREATE INDEX CONCURRENTLY notifications_deleted_idx ON",
+			},
+		},
+		"an invalid index": {
+			`UPDATE pg_index SET indisvalid = false
+			WHERE indexrelid = 'notifications_live_idx'::regclass`,
+			"indexes",
+			[]string{"REINDEX INDEX CONCURRENTLY"},
+		},
+		"another index serves": {
+			`CREATE INDEX mine ON notifications (user_id) WHERE deleted_at IS NULL;
+			DROP INDEX notifications_live_idx`,
+			"",
+			nil,
+		},
+		"a trigger": {
+			noop + "BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()",
+			"triggers",
+			[]string{"noop of notifications fires"},
+		},
+		"a trigger on deleted_at": {
+			noop + `AFTER INSERT OR UPDATE OF status, deleted_at ON notifications
+			EXECUTE FUNCTION noop()`,
+			"triggers",
+			[]string{"noop"},
+		},
+		"a trigger on others": {
+			noop + "BEFORE UPDATE OF status ON notifications FOR EACH ROW EXECUTE FUNCTION noop()",
+			"",
+			nil,
+		},
+		"a trigger on INSERT": {
+			noop + "BEFORE INSERT OR DELETE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()",
+			"",
+			nil,
+		},
+		"a disabled trigger": {
+			noop + `BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop();
+			ALTER TABLE notifications DISABLE TRIGGER noop`,
+			"",
+			nil,
+		},
+		"a foreign key": {
+			"CREATE TABLE t (id uuid REFERENCES notifications)",
+			"",
+			nil,
+		},
+		"no replica identity": {
+			`ALTER TABLE notifications REPLICA IDENTITY NOTHING;
+			CREATE PUBLICATION p FOR TABLE notifications`,
+			"replica identity",
+			[]string{"publication p", "ALTER TABLE notifications REPLICA IDENTITY FULL"},
+		},
+		"the identity is gone": {
+			`CREATE UNIQUE INDEX i ON notifications (id);
+			ALTER TABLE notifications REPLICA IDENTITY USING INDEX i;
+			CREATE PUBLICATION p FOR ALL TABLES;
+			CREATE UNIQUE INDEX j ON notifications (id);
+			DROP INDEX i`,
+			"replica identity",
+			[]string{"publication p"},
+		},
+		"a replica identity": {
+			`CREATE PUBLICATION p FOR TABLE notifications;
+			CREATE PUBLICATION q FOR ALL TABLES`,
+			"",
+			nil,
+		},
+		"a full replica identity": {
+			`ALTER TABLE notifications
+				DROP CONSTRAINT notifications_pkey,
+				ADD UNIQUE (id),
+				REPLICA IDENTITY FULL;
+			CREATE PUBLICATION p FOR TABLE notifications`,
+			"",
+			nil,
+		},
+		"no updates are published": {
+			`ALTER TABLE notifications REPLICA IDENTITY NOTHING;
+			CREATE PUBLICATION p FOR TABLE notifications WITH (publish = 'insert')`,
+			"",
+			nil,
+		},
+		"an old run": {
+			`INSERT INTO notification_cleanup_runs
+				(max_notifications, min_keep, started_at, finished_at)
+			VALUES (9, 1, now() - interval '2 days', now() - interval '27 hours')`,
+			"last run",
+			[]string{"ended 1 day 03:00:00 ago"},
+		},
+		"a run left": {
+			leaveOpen,
+			"unfinished runs",
+			[]string{"run 1, 0 of 4 deleted", "max_notifications => 3, min_keep => 1"},
+		},
+		"a run given up": {
+			leaveOpen + "; SELECT restore_notifications(1)",
+			"",
+			nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -99,9 +213,12 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 func TestTheDoctorNamesEachMissingColumnAndGoesOn(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.Exec("DROP VIEW notification_cleanup_health; ALTER TABLE notifications DROP status, DROP deleted_at CASCADE")
+	d.Exec(`
+		DROP VIEW notification_cleanup_health;
+		ALTER TABLE notifications DROP status, DROP deleted_at CASCADE`)
 	checks := examine(d)
-	if found := checks[1].Found; len(checks) != 13 || checks[1].OK || found != "deleted_at is missing; status is missing" {
+	if found := checks[1].Found; len(checks) != 13 || checks[1].OK ||
+		found != "deleted_at is missing; status is missing" {
 		t.Errorf("%d checks, of the table it says %s", len(checks), found)
 	}
 	d.Exec("ALTER TABLE notifications RENAME TO gone")

@@ -15,16 +15,23 @@ func TestTheGrantsThatTheDoctorNamesSuffice(t *testing.T) {
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	session := d.OpenSession()
-	session.Exec("SET ROLE " + d.Role("USAGE ON SCHEMA public", "EXECUTE ON FUNCTION notification_cleanup_doctor"))
+	session.Exec(
+		"SET ROLE " + d.Role("USAGE ON SCHEMA public", "EXECUTE ON FUNCTION notification_cleanup_doctor"),
+	)
 	checks := examine(session)
-	if checks[0].OK || checks[2].OK || !strings.Contains(checks[2].Found, "permission denied") || !checks[4].OK {
+	if checks[0].OK || checks[2].OK || !strings.Contains(checks[2].Found, "permission denied") ||
+		!checks[4].OK {
 		t.Errorf("with few rights it says %+v", checks)
 	}
 	d.Exec(checks[0].Advice)
-	if checks := examine(session); !checks[0].OK || checks[0].Found != "nothing is wrong" || checks[0].Advice != "" {
+	if checks := examine(session); !checks[0].OK || checks[0].Found != "nothing is wrong" ||
+		checks[0].Advice != "" {
 		t.Errorf("with what it said it says %+v", checks[0])
 	}
-	for _, call := range append(pgtest.EveryRoutine, "SELECT * FROM notification_cleanup_health", "SELECT * FROM preview_notification_limits()") {
+	for _, call := range append(
+		pgtest.EveryRoutine, "SELECT * FROM notification_cleanup_health",
+		"SELECT * FROM preview_notification_limits()",
+	) {
 		session.Exec(call)
 	}
 	wantWrong(session, "")
@@ -38,21 +45,23 @@ func TestTheDoctorMissesEachGrantOfTheReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	role := d.Role()
-	grants := regexp.MustCompile(`(?m)^GRANT (.*) TO cleaner;$`).FindAllStringSubmatch(string(readme), -1)
+	grant := regexp.MustCompile(`(?m)^GRANT (.*) TO cleaner;$`)
+	grants := grant.FindAllStringSubmatch(string(readme), -1)
 	for _, grant := range grants {
 		d.Exec("GRANT " + grant[1] + " TO " + role)
 	}
 	session := d.OpenSession()
 	session.Exec("SET ROLE " + role)
 	wantWrong(session, "")
+	optional := regexp.MustCompile(
+		`DELETE ON notifications|restore|health|limits|read_all_stats|replicas`)
 	for _, grant := range grants[1:] { // the first one is of the schema
 		if strings.Contains(grant[1], "notification_cleanup_doctor") {
 			continue
 		}
 		d.Exec("REVOKE " + grant[1] + " FROM " + role)
 		rights := examine(session)[0]
-		optional := regexp.MustCompile(`DELETE ON notifications|restore|health|limits|read_all_stats|replicas`).MatchString(grant[1])
-		if rights.Advice == "" || rights.OK != optional {
+		if rights.Advice == "" || rights.OK != optional.MatchString(grant[1]) {
 			t.Errorf("without %s it says %+v", grant[1], rights)
 		}
 		d.Exec(rights.Advice)
@@ -66,7 +75,11 @@ func TestTheDoctorMissesEachGrantOfTheReadme(t *testing.T) {
 func TestTheDoctorFindsRowLevelSecurityThatFilters(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	role := d.Role("USAGE ON SCHEMA public", "EXECUTE ON ALL ROUTINES IN SCHEMA public", "ALL ON ALL TABLES IN SCHEMA public")
+	role := d.Role(
+		"USAGE ON SCHEMA public",
+		"EXECUTE ON ALL ROUTINES IN SCHEMA public",
+		"ALL ON ALL TABLES IN SCHEMA public",
+	)
 	session := d.OpenSession()
 	session.Exec("SET ROLE " + role)
 	hidden := func() (found string) {
@@ -77,14 +90,23 @@ func TestTheDoctorFindsRowLevelSecurityThatFilters(t *testing.T) {
 		}
 		return found
 	}
-	for _, table := range []string{"notifications", "notification_cleanup_runs", "notification_cleanup_batches", "notification_cleanup_positions"} {
+	for _, table := range []string{
+		"notifications",
+		"notification_cleanup_runs",
+		"notification_cleanup_batches",
+		"notification_cleanup_positions",
+	} {
 		d.Exec("ALTER TABLE " + table + " ENABLE ROW LEVEL SECURITY")
-		if got, want := hidden(), fmt.Sprintf("hides rows of %s from %s ALTER ROLE %[2]s BYPASSRLS;", table, role); got != want {
+		if got, want := hidden(), fmt.Sprintf(
+			"hides rows of %s from %s ALTER ROLE %[2]s BYPASSRLS;", table, role,
+		); got != want {
 			t.Errorf("it says %q, want %q", got, want)
 		}
 		d.Exec("ALTER TABLE " + table + " DISABLE ROW LEVEL SECURITY")
 	}
-	d.Exec("ALTER TABLE notifications ENABLE ROW LEVEL SECURITY; ALTER TABLE notifications OWNER TO " + role)
+	d.Exec(
+		"ALTER TABLE notifications ENABLE ROW LEVEL SECURITY; ALTER TABLE notifications OWNER TO " + role,
+	)
 	if got := hidden(); got != "" {
 		t.Errorf("of the owner it says %q", got)
 	}

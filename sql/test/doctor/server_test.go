@@ -19,7 +19,12 @@ func TestTheDoctorFindsWhoHoldsNotificationsAndDoesNothing(t *testing.T) {
 	d.Eventually("SELECT NOT ok FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
 	wantWrong(d, "idle in transaction", fmt.Sprintf("SELECT pg_terminate_backend(%d);", pid))
 	holder.Exec("ROLLBACK")
-	d.Eventually("SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND state_change < now() - interval '1 second'")
+	d.Eventually(`
+		SELECT count(*) = 1
+		FROM pg_stat_activity
+		WHERE datname = current_database()
+			AND state = 'idle in transaction'
+			AND state_change < now() - interval '1 second'`)
 	wantWrong(d, "")
 }
 
@@ -60,7 +65,8 @@ func TestTheDoctorOfAStandbySaysWhatItIs(t *testing.T) {
 	d = d.OnServer(standby)
 	wantWrong(d, "server", "a standby", "on the primary")
 	const limits = `
-		SELECT (max_notifications, users_over_limit, deletable_notifications, deletable_percent, users_still_over_limit)::text
+		SELECT (max_notifications, users_over_limit, deletable_notifications, deletable_percent,
+			users_still_over_limit)::text
 		FROM preview_notification_limits('{100}')`
 	if got := fmt.Sprint(pgtest.All[string](d, limits)); got != "[(100,0,0,0.0,0)]" {
 		t.Errorf("the limits are %s", got)

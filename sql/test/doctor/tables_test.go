@@ -10,38 +10,66 @@ import (
 
 func TestTheDoctorLooksBehindAView(t *testing.T) {
 	t.Parallel()
-	d := pgtest.Adopt(t, append(slices.Clone(pgtest.InboxView), "CREATE INDEX ON messages (recipient) WHERE removed_at IS NULL", "CREATE INDEX ON messages (removed_at) WHERE removed_at IS NOT NULL")...)
+	d := pgtest.Adopt(t, append(slices.Clone(pgtest.InboxView), `
+		CREATE INDEX ON messages (recipient) WHERE removed_at IS NULL`, `
+			CREATE INDEX ON messages (removed_at) WHERE removed_at IS NOT NULL`)...)
 	wantWrong(d, "")
 	d.Exec(noop + "BEFORE UPDATE ON messages FOR EACH ROW EXECUTE FUNCTION noop()")
 	wantWrong(d, "triggers", "noop of public.messages")
-	d.Exec("DROP TRIGGER noop ON messages; ALTER TABLE messages REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR TABLE messages")
+	d.Exec(`
+		DROP TRIGGER noop ON messages;
+		ALTER TABLE messages REPLICA IDENTITY NOTHING;
+		CREATE PUBLICATION p FOR TABLE messages`)
 	wantWrong(d, "replica identity", "public.messages has none")
 	d.Exec("DROP PUBLICATION p; DROP INDEX messages_recipient_idx")
-	wantWrong(d, "indexes", "CREATE INDEX CONCURRENTLY ON public.messages (recipient) WHERE (removed_at IS NULL)")
-	d.Exec("CREATE INDEX ON messages (recipient) WHERE removed_at IS NULL; ALTER TABLE messages ENABLE ROW LEVEL SECURITY")
+	wantWrong(
+		d,
+		"indexes",
+		"CREATE INDEX CONCURRENTLY ON public.messages (recipient) WHERE (removed_at IS NULL)",
+	)
+	d.Exec(`
+		CREATE INDEX ON messages (recipient) WHERE removed_at IS NULL;
+		ALTER TABLE messages ENABLE ROW LEVEL SECURITY`)
 	wantWrong(d, "")
-	d.Exec("CREATE ROLE " + d.RoleName() + "; GRANT ALL ON SCHEMA retention TO " + d.RoleName() + "; GRANT ALL ON messages TO " + d.RoleName() + "; ALTER VIEW notifications OWNER TO " + d.RoleName())
-	if rls := examine(d)[3]; rls.OK || rls.Found != "hides rows of public.messages from "+d.RoleName() {
+	d.Exec(
+		"CREATE ROLE " + d.RoleName() + "; GRANT ALL ON SCHEMA retention TO " + d.RoleName() +
+			"; GRANT ALL ON messages TO " + d.RoleName() + "; ALTER VIEW notifications OWNER TO " +
+			d.RoleName(),
+	)
+	if rls := examine(d)[3]; rls.OK ||
+		rls.Found != "hides rows of public.messages from "+d.RoleName() {
 		t.Errorf("of a view whose owner is filtered it says %+v", rls)
 	}
-	d.Exec("ALTER TABLE messages DISABLE ROW LEVEL SECURITY; DROP OWNED BY " + d.RoleName() + " CASCADE")
+	d.Exec(
+		"ALTER TABLE messages DISABLE ROW LEVEL SECURITY; DROP OWNED BY " + d.RoleName() + " CASCADE",
+	)
 }
 
 func TestTheDoctorLooksIntoPartitions(t *testing.T) {
 	t.Parallel()
-	d := pgtest.Adopt(t, `CREATE TABLE notifications (id bigint, user_id bigint, status text, created_at timestamptz, PRIMARY KEY (id)) PARTITION BY HASH (id)`,
-		`CREATE TABLE even PARTITION OF notifications FOR VALUES WITH (MODULUS 2, REMAINDER 0)`, `CREATE TABLE odd PARTITION OF notifications FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
+	d := pgtest.Adopt(t, `
+		CREATE TABLE notifications (id bigint, user_id bigint, status text, created_at timestamptz,
+			PRIMARY KEY (id))
+		PARTITION BY HASH (id)`,
+		`
+			CREATE TABLE even PARTITION OF notifications FOR VALUES WITH (MODULUS 2, REMAINDER 0)`, `
+				CREATE TABLE odd PARTITION OF notifications FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
 		`CREATE INDEX ON notifications (user_id)`)
 	d.Migrate()
 	wantWrong(d, "")
 	d.Exec(noop + "BEFORE UPDATE ON odd FOR EACH ROW EXECUTE FUNCTION noop()")
 	wantWrong(d, "triggers", "noop of odd fires")
-	d.Exec("DROP TRIGGER noop ON odd; CREATE TRIGGER noop BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()")
+	d.Exec(`
+		DROP TRIGGER noop ON odd;
+		CREATE TRIGGER noop BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()`)
 	wantWrong(d, "triggers", "noop of notifications fires")
 	if found := examine(d)[4].Found; strings.Contains(found, "odd") {
 		t.Errorf("it says %s of one trigger", found)
 	}
-	d.Exec("DROP TRIGGER noop ON notifications; CREATE PUBLICATION p FOR TABLE notifications WITH (publish_via_partition_root); ALTER TABLE even REPLICA IDENTITY NOTHING")
+	d.Exec(`
+		DROP TRIGGER noop ON notifications;
+		CREATE PUBLICATION p FOR TABLE notifications WITH (publish_via_partition_root);
+		ALTER TABLE even REPLICA IDENTITY NOTHING`)
 	wantWrong(d, "replica identity", "even has none, for publication p")
 	if found := examine(d)[5].Found; strings.Contains(found, "odd") {
 		t.Errorf("it says %s of one partition", found)
@@ -57,7 +85,12 @@ func TestTheDoctorWantsTheTableVacuumed(t *testing.T) {
 	wantWrong(d, "")
 	d.Insert(pgtest.Alice, "unread", 1001, 1100)
 	d.Exec("BEGIN; ALTER TABLE notifications SET (autovacuum_enabled = on)") // for nobody else
-	wantWrong(d, "vacuum", "0 of 1090 pages of notifications are all-visible, scale factor 0.01", "VACUUM notifications;")
+	wantWrong(
+		d,
+		"vacuum",
+		"0 of 1090 pages of notifications are all-visible, scale factor 0.01",
+		"VACUUM notifications;",
+	)
 	d.Exec("ROLLBACK")
 	d.Vacuum("notifications")
 	wantWrong(d, "vacuum", "1090 of 1090", "autovacuum_enabled = on")

@@ -35,7 +35,8 @@ var kills = map[string]func(s *pgtest.Server, d *pgtest.Database, call *pgtest.C
 	},
 }
 
-// Whatever is killed at whatever moment: the records say what was committed, nothing stays locked, and the next call does the rest.
+// Whatever is killed at whatever moment: the records say what was committed, nothing stays locked,
+// and the next call does the rest.
 func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
 	t.Parallel()
 	s := pgtest.NewServer(t)
@@ -67,7 +68,14 @@ func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
 				<-call.Ended
 				d = d.OpenSession()
 				d.Eventually(pgtest.Alone)
-				after := fmt.Sprintf("killing %s %s into a %s of %s in database %s", victim, delay, way, duration, d.Name)
+				after := fmt.Sprintf(
+					"killing %s %s into a %s of %s in database %s",
+					victim,
+					delay,
+					way,
+					duration,
+					d.Name,
+				)
 				d.WantNothingHalfDone(after, way)
 				if err := d.RunCrowd(way); err != nil {
 					t.Errorf("after %s, %v", after, err)

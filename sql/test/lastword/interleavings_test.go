@@ -9,13 +9,24 @@ import (
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
 
-// changes are what another transaction may do to a doomed notification, and the condition by which it shows in the end.
+// changes are what another transaction may do to a doomed notification, and the condition by which
+// it shows in the end.
 var changes = map[string]struct{ statement, shows string }{
-	"marked unread": {"UPDATE notifications SET status = 'unread'", "status = 'unread' AND deleted_at IS NULL"},
-	"moved":         {"UPDATE notifications SET user_id = " + pgtest.Key(pgtest.Bob), "user_id = " + pgtest.Key(pgtest.Bob) + " AND deleted_at IS NULL"},
-	"soft-deleted":  {"UPDATE notifications SET deleted_at = '2025-06-01Z'", "deleted_at = '2025-06-01Z'"},
-	"postponed":     {"UPDATE notifications SET created_at = 'infinity'", "created_at = 'infinity' AND deleted_at IS NULL"},
-	"deleted":       {"DELETE FROM notifications", "false"},
+	"marked unread": {
+		"UPDATE notifications SET status = 'unread'",
+		"status = 'unread' AND deleted_at IS NULL",
+	},
+	"moved": {
+		"UPDATE notifications SET user_id = " + pgtest.Key(pgtest.Bob),
+		"user_id = " + pgtest.Key(pgtest.Bob) + " AND deleted_at IS NULL",
+	},
+	"soft-deleted": {`
+		UPDATE notifications SET deleted_at = '2025-06-01Z'`, "deleted_at = '2025-06-01Z'"},
+	"postponed": {
+		"UPDATE notifications SET created_at = 'infinity'",
+		"created_at = 'infinity' AND deleted_at IS NULL",
+	},
+	"deleted": {"DELETE FROM notifications", "false"},
 }
 
 // interleaving is when another transaction changes a notification, and how it ends.
@@ -34,8 +45,13 @@ var interleavings = []interleaving{
 	{true, true, "ROLLBACK"},
 }
 
-// run starts a cleanup for a change of the first notification of alice, and tells if the other transaction has the last word on it.
-func (i interleaving) run(d *pgtest.Database, start func() *pgtest.Background, change string) (run pgtest.Run, lastWord bool) {
+// run starts a cleanup for a change of the first notification of alice, and tells if the other
+// transaction has the last word on it.
+func (i interleaving) run(
+	d *pgtest.Database,
+	start func() *pgtest.Background,
+	change string,
+) (run pgtest.Run, lastWord bool) {
 	d.T.Helper()
 	var other *pgtest.Database
 	work := func(session *pgtest.Database) {
@@ -61,9 +77,14 @@ func (i interleaving) run(d *pgtest.Database, start func() *pgtest.Background, c
 		other.Exec(i.ending)
 	}
 	if i.ending == "ROLLBACK" {
-		shows = "status = 'read' AND user_id = " + pgtest.Key(pgtest.Alice) + " AND deleted_at IS NULL AND isfinite(created_at)"
+		shows = "status = 'read' AND user_id = " + pgtest.Key(
+			pgtest.Alice,
+		) + " AND deleted_at IS NULL AND isfinite(created_at)"
 	}
-	return run, pgtest.One[bool](d, "SELECT coalesce(bool_and("+shows+"), true) FROM notifications WHERE "+pgtest.FirstNotification)
+	return run, pgtest.One[bool](
+		d,
+		"SELECT coalesce(bool_and("+shows+"), true) FROM notifications WHERE "+pgtest.FirstNotification,
+	)
 }
 
 func TestAnotherTransactionHasTheLastWord(t *testing.T) {
@@ -76,7 +97,8 @@ func TestAnotherTransactionHasTheLastWord(t *testing.T) {
 	for i, interleaving := range interleavings {
 		for j, change := range slices.Sorted(maps.Keys(changes)) {
 			for k, caller := range []string{"function", "procedure: pages", "procedure: users"} {
-				if caller == "function" && !interleaving.afterSnapshot && !interleaving.held || change == "moved" && pgtest.OnCitus() {
+				if caller == "function" && !interleaving.afterSnapshot && !interleaving.held ||
+					change == "moved" && pgtest.OnCitus() {
 					continue // it has nothing between its plan and its batch, or Citus refuses the change
 				}
 				kind := kinds[(i+j+k)%len(kinds)] // each meets each caller, interleaving and change
@@ -109,20 +131,25 @@ func TestAnotherTransactionHasTheLastWord(t *testing.T) {
 	}
 }
 
-// The statement that comes to mind first looks at the state of a notification in the subquery only. That it fails the test above
-// shows what the repeated conditions are for.
+// The statement that comes to mind first looks at the state of a notification in the subquery only.
+// That it fails the test above shows what the repeated conditions are for.
 func TestTheNaiveStatementOverwritesAnotherTransaction(t *testing.T) {
 	t.Parallel()
 	const naive = `
-		CREATE OR REPLACE FUNCTION cleanup_notifications(max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100,
+		CREATE
+			OR REPLACE FUNCTION cleanup_notifications(max_notifications integer DEFAULT 1000,
+				min_keep integer DEFAULT 100,
 			user_ids notification_user_id[] DEFAULT NULL)
 		RETURNS notification_cleanup_runs LANGUAGE plpgsql AS $$
 		DECLARE
 			run notification_cleanup_runs;
 		BEGIN
-			INSERT INTO notification_cleanup_runs (max_notifications, min_keep) VALUES (1000, 100) RETURNING * INTO run;
+			INSERT INTO notification_cleanup_runs (max_notifications, min_keep)
+			VALUES (1000, 100) RETURNING * INTO run;
 			UPDATE notifications SET deleted_at = run.started_at
-			WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS newest FROM notifications
+			WHERE id IN (SELECT id
+				FROM (SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS newest
+					FROM notifications
 				WHERE status = 'read' AND deleted_at IS NULL) AS ranked WHERE newest > 100);
 			RETURN run;
 		END $$`
@@ -132,7 +159,9 @@ func TestTheNaiveStatementOverwritesAnotherTransaction(t *testing.T) {
 			d := pgtest.New(t)
 			d.Insert(pgtest.Alice, "read", 1, 1001)
 			d.Exec(naive)
-			if _, lastWord := (interleaving{afterSnapshot: true, ending: "COMMIT"}).run(d, func() *pgtest.Background { return d.StartCleanup("") }, change); lastWord {
+			if _, lastWord := (interleaving{afterSnapshot: true, ending: "COMMIT"}).run(
+				d, func() *pgtest.Background { return d.StartCleanup("") }, change,
+			); lastWord {
 				t.Error("it has not")
 			}
 		})

@@ -21,7 +21,9 @@ func TestLongAFullDiskLosesNothing(t *testing.T) {
 	s.Initialise()
 	s.WithSmallDisk(folder)
 	s.Start()
-	if _, err := s.Admin.Exec(t.Context(), "CREATE TABLESPACE small LOCATION '"+folder+"'"); err != nil {
+	if _, err := s.Admin.Exec(
+		t.Context(), "CREATE TABLESPACE small LOCATION '"+folder+"'",
+	); err != nil {
 		t.Fatal(err)
 	}
 	d := s.New("TABLESPACE small")
@@ -30,15 +32,19 @@ func TestLongAFullDiskLosesNothing(t *testing.T) {
 		if way != "function" { // so that the disk is full under a batch
 			d.Plan("40, 10, batch_size => 1")
 		}
-		d.Exec("CREATE TABLE filler (filling text) WITH (autovacuum_enabled = off); ALTER TABLE filler ALTER filling SET STORAGE PLAIN")
+		d.Exec(`
+			CREATE TABLE filler (filling text) WITH (autovacuum_enabled = off);
+			ALTER TABLE filler ALTER filling SET STORAGE PLAIN`)
 		for _, rows := range []int{1000, 100, 10, 1} {
 			var err error
 			for err == nil {
-				_, err = d.Conn.Exec(t.Context(), fmt.Sprintf("INSERT INTO filler SELECT repeat('x', 8000) FROM generate_series(1, %d)", rows))
+				_, err = d.Conn.Exec(t.Context(), fmt.Sprintf(`
+					INSERT INTO filler SELECT repeat('x', 8000) FROM generate_series(1, %d)`, rows))
 			}
 		}
 		call := d.StartCrowd(way)
-		if <-call.Ended; call.Err == nil || !strings.Contains(call.Err.Error(), "No space left on device") {
+		if <-call.Ended; call.Err == nil ||
+			!strings.Contains(call.Err.Error(), "No space left on device") {
 			t.Errorf("the %s did not find the disk full: %v", way, call.Err)
 		}
 		d.WantNothingHalfDone("a full disk under the "+way, way)

@@ -24,7 +24,8 @@ func (m *model) Insert(t *rapid.T) {
 		}
 	}
 	if rows != nil {
-		m.d.Exec("INSERT INTO notifications (id, user_id, status, created_at, deleted_at) VALUES\n" + strings.Join(rows, ",\n"))
+		const into = "INSERT INTO notifications (id, user_id, status, created_at, deleted_at) VALUES\n"
+		m.d.Exec(into + strings.Join(rows, ",\n"))
 	}
 }
 
@@ -38,11 +39,14 @@ func (m *model) change(t *rapid.T, statement string) notifications {
 	return touched
 }
 
-// untrack is for notifications that may lie elsewhere now: whether a run that is not through still takes them depends on that.
+// untrack is for notifications that may lie elsewhere now: whether a run that is not through still
+// takes them depends on that.
 func (m *model) untrack(touched notifications) {
 	for _, run := range m.runs {
 		for _, cutoff := range run.cutoffs {
-			cutoff.planned = cutoff.planned.where(func(n *notification) bool { return !slices.Contains(touched, n) })
+			cutoff.planned = cutoff.planned.where(
+				func(n *notification) bool { return !slices.Contains(touched, n) },
+			)
 		}
 	}
 }
@@ -56,7 +60,9 @@ func (m *model) UserMarks(t *rapid.T) {
 
 func (m *model) UserSoftDeletes(t *rapid.T) {
 	deletedAt := drawTime(t, "06:00:00")
-	for _, n := range m.change(t, "UPDATE notifications SET deleted_at = coalesce(deleted_at, "+deletedAt+")").where(isLive) {
+	for _, n := range m.change(
+		t, "UPDATE notifications SET deleted_at = coalesce(deleted_at, "+deletedAt+")",
+	).where(isLive) {
 		n.deletedAt = deletedAt
 	}
 }

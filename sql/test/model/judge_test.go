@@ -20,8 +20,13 @@ func newestFirst(a, b *notification) int {
 	return -cmp.Or(cmp.Compare(a.createdAt, b.createdAt), cmp.Compare(a.id, b.id))
 }
 
-// judge applies section 1 of the design to these users' notifications: it returns what the preview says, and the cut-offs.
-func (m *model) judge(chosen []string, limit, keep int, c *pgtest.Counts) (preview []modelPreview, cutoffs map[string]*modelCutoff) {
+// judge applies section 1 of the design to these users' notifications: it returns what the preview
+// says, and the cut-offs.
+func (m *model) judge(
+	chosen []string,
+	limit, keep int,
+	c *pgtest.Counts,
+) (preview []modelPreview, cutoffs map[string]*modelCutoff) {
 	cutoffs = map[string]*modelCutoff{}
 	for _, user := range users {
 		live := m.where(isLive).where(func(n *notification) bool { return n.user == user })
@@ -40,10 +45,18 @@ func (m *model) judge(chosen []string, limit, keep int, c *pgtest.Counts) (previ
 			c.StillOver++
 		}
 		if len(read) > 0 {
-			cutoffs[user] = &modelCutoff{notification: *read[0], total: len(live), deletable: len(read), planned: read}
+			cutoffs[user] = &modelCutoff{
+				notification: *read[0],
+				total:        len(live),
+				deletable:    len(read),
+				planned:      read,
+			}
 		}
 	}
-	slices.SortStableFunc(preview, func(a, b modelPreview) int { return cmp.Compare(b.deletable, a.deletable) })
+	slices.SortStableFunc(
+		preview,
+		func(a, b modelPreview) int { return cmp.Compare(b.deletable, a.deletable) },
+	)
 	return preview, cutoffs
 }
 
@@ -52,20 +65,25 @@ const state = `SELECT line FROM (
 	SELECT 1, id, format('(%%s, %%L, %%L, %%L, %%L)', id, user_id, status, created_at, deleted_at)
 	FROM notifications
 	UNION ALL
-	SELECT 2, id, format('run %%s: %%s %%s %%L %%s %%s {%%s %%s %%s %%s %%s} %%s', id, max_notifications, min_keep, started_at,
-		(finished_at IS NOT NULL)::text, notifications_planned, users_over_limit, users_cleaned, users_still_over_limit, notifications_deleted,
-		notifications_skipped, notifications_restored)
+	SELECT 2, id, format(
+		'run %%s: %%s %%s %%L %%s %%s {%%s %%s %%s %%s %%s} %%s',
+		id, max_notifications, min_keep, started_at, (finished_at IS NOT NULL)::text,
+		notifications_planned, users_over_limit, users_cleaned, users_still_over_limit,
+		notifications_deleted, notifications_skipped, notifications_restored)
 	FROM notification_cleanup_runs
 	UNION ALL
 	SELECT 3, 0, 'preview [' || coalesce(string_agg(format('{%%L %%s %%s %%s}',
 		user_id, total_notifications, unread_notifications, deletable_notifications), ' '), '') || ']'
 	FROM preview_notification_cleanup(%[1]d, %[2]d)
 	UNION ALL
-	SELECT 4, 0, format('stats %%s %%s %%s', total_notifications, users_with_notifications, users_over_limit)
+	SELECT 4, 0, format(
+		'stats %%s %%s %%s', total_notifications, users_with_notifications, users_over_limit)
 	FROM notification_stats(%[1]d)
 	UNION ALL
-	SELECT 5, run_id, format('run %%s has cut-offs for %%s users', run_id, count(*)) FROM notification_cleanup_cutoffs AS c
-	WHERE EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = c.run_id) GROUP BY run_id
+	SELECT 5, run_id, format('run %%s has cut-offs for %%s users', run_id, count(*))
+	FROM notification_cleanup_cutoffs AS c
+	WHERE EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = c.run_id)
+	GROUP BY run_id
 ) AS state (kind, id, line) ORDER BY kind, id`
 
 func (m *model) lines() (lines []string) {
@@ -82,7 +100,11 @@ func (m *model) lines() (lines []string) {
 	delete(owners, null)
 	var c pgtest.Counts
 	preview, _ := m.judge(users, m.max, m.keep, &c)
-	lines = append(lines, fmt.Sprint("preview ", preview), fmt.Sprint("stats ", len(live), len(owners), c.OverLimit))
+	lines = append(
+		lines,
+		fmt.Sprint("preview ", preview),
+		fmt.Sprint("stats ", len(live), len(owners), c.OverLimit),
+	)
 	for _, run := range m.runs {
 		if run.cutoffs != nil {
 			lines = append(lines, fmt.Sprintf("run %d has cut-offs for %d users", run.id, len(run.cutoffs)))
@@ -91,8 +113,8 @@ func (m *model) lines() (lines []string) {
 	return lines
 }
 
-// clock is a time that no case made up. It must not be in a message: rapid takes a failure that says something else the
-// next time for another one.
+// clock is a time that no case made up. It must not be in a message: rapid takes a failure that
+// says something else the next time for another one.
 var clock = regexp.MustCompile(`'[-0-9]+ [:0-9]+\.[0-9]+\+00'`)
 
 // Check compares the database with the model.
@@ -102,8 +124,17 @@ func (m *model) Check(t *rapid.T) {
 		return
 	}
 	only := func(lines, others []string) string {
-		lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return slices.Contains(others, line) })
+		lines = slices.DeleteFunc(
+			slices.Clone(lines),
+			func(line string) bool { return slices.Contains(others, line) },
+		)
 		return clock.ReplaceAllString(strings.Join(lines, "\n"), "now")
 	}
-	t.Fatalf("for the limits %d, %d the database says\n%s\nwant\n%s", m.max, m.keep, only(got, want), only(want, got))
+	t.Fatalf(
+		"for the limits %d, %d the database says\n%s\nwant\n%s",
+		m.max,
+		m.keep,
+		only(got, want),
+		only(want, got),
+	)
 }

@@ -9,7 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawLimits draws limits, often those of a run that is not through, and compares the preview for them.
+// drawLimits draws limits, often those of a run that is not through, and compares the preview for
+// them.
 func (m *model) drawLimits(t *rapid.T) {
 	m.max = rapid.IntRange(1, 10).Draw(t, "max_notifications")
 	m.keep = rapid.IntRange(0, m.max).Draw(t, "min_keep")
@@ -24,7 +25,8 @@ func (m *model) drawLimits(t *rapid.T) {
 // open opens a run, in the model: the database has done so.
 func (m *model) open(chosen []string) *modelRun {
 	run := &modelRun{id: len(m.runs) + 1, max: m.max, keep: m.keep, finished: true}
-	run.startedAt = pgtest.One[string](m.d, fmt.Sprintf("SELECT quote_literal(started_at) FROM notification_cleanup_runs WHERE id = %d", run.id))
+	run.startedAt = pgtest.One[string](m.d, fmt.Sprintf(`
+		SELECT quote_literal(started_at) FROM notification_cleanup_runs WHERE id = %d`, run.id))
 	_, cutoffs := m.judge(chosen, m.max, m.keep, &run.counts)
 	for _, cutoff := range cutoffs {
 		run.planned += cutoff.deletable
@@ -46,13 +48,16 @@ func (m *model) unfinished() *modelRun {
 	return nil
 }
 
-// follow does what the database did for a run: which notifications go depends on how far it is, but none that may not. It returns
-// how many went.
+// follow does what the database did for a run: which notifications go depends on how far it is, but
+// none that may not. It returns how many went.
 func (m *model) follow(t *rapid.T, run *modelRun) (deleted int) {
-	gone := pgtest.All[int](m.d, fmt.Sprintf("SELECT id FROM notifications WHERE deleted_at = %s ORDER BY id", run.startedAt))
-	for _, n := range m.where(isLive).where(func(n *notification) bool { return slices.Contains(gone, n.id) }) {
+	gone := pgtest.All[int](m.d, fmt.Sprintf(`
+		SELECT id FROM notifications WHERE deleted_at = %s ORDER BY id`, run.startedAt))
+	isGone := func(n *notification) bool { return slices.Contains(gone, n.id) }
+	for _, n := range m.where(isLive).where(isGone) {
 		cutoff := run.cutoffs[n.user]
-		if cutoff == nil || n.status != "'read'" || n.createdAt == null || newestFirst(n, &cutoff.notification) < 0 {
+		if cutoff == nil || n.status != "'read'" || n.createdAt == null ||
+			newestFirst(n, &cutoff.notification) < 0 {
 			t.Fatalf("run %d deleted %v", run.id, n)
 		}
 		n.deletedAt = run.startedAt
@@ -77,18 +82,22 @@ func (m *model) end(t *rapid.T, run *modelRun, finished bool) {
 			run.counts.Cleaned++
 		}
 		live := m.where(isLive).where(func(n *notification) bool { return n.user == user })
-		if cutoff.total-cutoff.deletable <= run.max && cutoff.total-cutoff.deleted > run.max && len(live) > run.max {
+		if cutoff.total-cutoff.deletable <= run.max && cutoff.total-cutoff.deleted > run.max &&
+			len(live) > run.max {
 			run.counts.StillOver++
 		}
 	}
 	run.cutoffs, run.finished = nil, finished
 }
 
-// age moves a run into the past: so the deletions of runs and users are in any order, and one that is not through is given up.
+// age moves a run into the past: so the deletions of runs and users are in any order, and one that
+// is not through is given up.
 func (m *model) age(t *rapid.T, run *modelRun) {
 	startedAt := drawTime(t, fmt.Sprintf("12:00:%02d", run.id))
 	m.d.Exec(fmt.Sprintf(`UPDATE notifications SET deleted_at = %[1]s WHERE deleted_at = %[3]s;
-UPDATE notification_cleanup_runs SET started_at = %[1]s WHERE id = %[2]d`, startedAt, run.id, run.startedAt))
+UPDATE notification_cleanup_runs
+SET started_at = %[1]s
+WHERE id = %[2]d`, startedAt, run.id, run.startedAt))
 	for _, n := range m.where(func(n *notification) bool { return n.deletedAt == run.startedAt }) {
 		n.deletedAt = startedAt
 	}
@@ -109,18 +118,28 @@ func (m *model) CleanUp(t *rapid.T) {
 	m.drawLimits(t)
 	limits, chosen := fmt.Sprintf("%d, %d", m.max, m.keep), users
 	size := rapid.IntRange(1, 10).Draw(t, "batch_size")
-	callers := []string{"function", "function", "function for some", "function for some", "procedure", "procedure", "program"} // it is slow
+	// The program is slow, and the others may be drawn more often.
+	callers := []string{
+		"function", "function", "function for some", "function for some", "procedure", "procedure",
+		"program",
+	}
 	caller := rapid.SampledFrom(callers).Draw(t, "caller")
 	switch caller {
 	case "function":
 		m.d.Cleanup(limits)
 	case "function for some":
-		chosen = rapid.SliceOfN(rapid.SampledFrom(append(users, null)), 0, 6).Draw(t, "user_ids") // perhaps twice
+		// A user may be in the list twice.
+		chosen = rapid.SliceOfN(rapid.SampledFrom(append(users, null)), 0, 6).Draw(t, "user_ids")
 		m.d.Cleanup(limits + ", ARRAY[" + strings.Join(chosen, ", ") + "]::text[]")
 	case "procedure":
 		m.d.Exec(fmt.Sprintf("CALL cleanup_notifications_in_batches(%s, %d)", limits, size))
 	case "program":
-		args := fmt.Sprintf("run -min-keep %d -batch-size %d -workers %d", m.keep, size, rapid.IntRange(1, 3).Draw(t, "workers"))
+		args := fmt.Sprintf(
+			"run -min-keep %d -batch-size %d -workers %d",
+			m.keep,
+			size,
+			rapid.IntRange(1, 3).Draw(t, "workers"),
+		)
 		m.d.Note(fmt.Sprintf(`\! MAX_NOTIFICATIONS=%d notification-cleanup %s`, m.max, args))
 		env := map[string]string{"MAX_NOTIFICATIONS": fmt.Sprint(m.max)}
 		if _, stderr, status := m.d.Program(env, strings.Fields(args)...); status != 0 {
@@ -147,7 +166,10 @@ func (m *model) CleanUp(t *rapid.T) {
 // Plan opens a run, and leaves it.
 func (m *model) Plan(t *rapid.T) {
 	m.drawLimits(t)
-	call := fmt.Sprintf("SELECT id FROM plan_notification_cleanup(%d, %d, %d)", m.max, m.keep, rapid.IntRange(1, 10).Draw(t, "batch_size"))
+	call := fmt.Sprintf(`
+		SELECT id
+		FROM plan_notification_cleanup(%d,
+			%d, %d)`, m.max, m.keep, rapid.IntRange(1, 10).Draw(t, "batch_size"))
 	m.d.Note(call)
 	got := pgtest.One[int](m.d, call)
 	m.giveUp(t)
@@ -160,7 +182,8 @@ func (m *model) Plan(t *rapid.T) {
 	}
 }
 
-// Work does some batches of a run, old or new, in one session or another, of which one may break off.
+// Work does some batches of a run, old or new, in one session or another, of which one may break
+// off.
 func (m *model) Work(t *rapid.T) {
 	id := rapid.IntRange(1, len(m.runs)+1).Draw(t, "run_id")
 	call := fmt.Sprintf("SELECT cleanup_next_batch(%d)", id)

@@ -23,7 +23,9 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 	d = d.OpenSession()
 	replay := func(what string) {
 		t.Helper()
-		if _, err := standby.Admin.Exec(context.Background(), "SELECT pg_wal_replay_"+what+"()"); err != nil {
+		if _, err := standby.Admin.Exec(
+			context.Background(), "SELECT pg_wal_replay_"+what+"()",
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +39,8 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 		}
 		lines := strings.Split(strings.TrimSpace(notices()), "\n")
-		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "run 1: waiting, "+replica+" is ") || !strings.HasSuffix(last, " behind, and more than max_replica_lag, 00:00:01") {
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "run 1: waiting, "+replica+" is ") ||
+			!strings.HasSuffix(last, " behind, and more than max_replica_lag, 00:00:01") {
 			t.Errorf("it was told %q", last)
 		}
 	}
@@ -54,8 +57,9 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 	replay("pause")
 	singly(d)
 	session.Plan(oneByOne)
-	session.Plan(limits)         // of its callers the last one's counts
-	waits("standby walreceiver") // before the first batch: this one has not replayed what was before the run
+	session.Plan(limits) // of its callers the last one's counts
+	// It waits before the first batch: the standby has not replayed what was before the run.
+	waits("standby walreceiver")
 	if deleted := d.Record(pgtest.FirstRun).Deleted; deleted != 0 {
 		t.Errorf("%d were deleted", deleted)
 	}
@@ -76,21 +80,35 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 	d.Eventually("SELECT NOT bool_or(active) FROM pg_replication_slots")
 	d.Exec("SELECT pg_replication_slot_advance('unread', pg_current_wal_flush_lsn())")
 	goesOn()
-	d.Exec("SELECT pg_drop_replication_slot('unread'); SELECT pg_create_physical_replication_slot('away', true)")
+	d.Exec(`
+		SELECT pg_drop_replication_slot('unread');
+		SELECT pg_create_physical_replication_slot('away', true)`)
 	session.Plan(limits)
 	waits("physical slot away")
 	session.Plan(oneByOne)
 	goesOn()
 
 	// All callers obey it alike.
-	cmd, stdout, stderr := d.StartProgram("run", "-max-notifications", "1", "-min-keep", "0", "-max-replica-lag", "1s")
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(stderr.String(), "waiting, physical slot away is"); time.Sleep(10 * time.Millisecond) {
+	cmd, stdout, stderr := d.StartProgram(
+		"run",
+		"-max-notifications",
+		"1",
+		"-min-keep",
+		"0",
+		"-max-replica-lag",
+		"1s",
+	)
+	const says = "waiting, physical slot away is"
+	deadline := time.Now().Add(20 * time.Second)
+	for ; !strings.Contains(stderr.String(), says); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("stderr does not say why: %s", stderr)
 		}
 	}
 	before := d.Record(pgtest.FirstRun).Deleted
-	session.Exec("CALL cleanup_notifications_in_batches(1, 0, time_limit => '1 second', max_replica_lag => '1 second')")
+	session.Exec(`
+		CALL cleanup_notifications_in_batches(1, 0, time_limit => '1 second',
+			max_replica_lag => '1 second')`)
 	if deleted := d.Record(pgtest.FirstRun).Deleted; deleted != before {
 		t.Errorf("deleted are %d, then %d", before, deleted)
 	}
@@ -109,7 +127,10 @@ func readsWithoutSayingSo(d *pgtest.Database, slot string) *pgconn.PgConn {
 		d.T.Fatal(err)
 	}
 	d.T.Cleanup(func() { _ = conn.Close(context.Background()) })
-	conn.Frontend().SendQuery(&pgproto3.Query{String: "START_REPLICATION SLOT " + slot + " LOGICAL 0/0 (proto_version '1', publication_names 'nothing')"})
+	conn.Frontend().SendQuery(&pgproto3.Query{
+		String: "START_REPLICATION SLOT " + slot +
+			" LOGICAL 0/0 (proto_version '1', publication_names 'nothing')",
+	})
 	if err := conn.Frontend().Flush(); err != nil {
 		d.T.Fatal(err)
 	}
@@ -126,7 +147,10 @@ func TestWhoMayNotSeeTheLagIsRefused(t *testing.T) {
 	session := d.OpenSession()
 	session.Exec("SET ROLE " + role)
 	const call = "CALL cleanup_notifications_in_batches(1, 0, max_replica_lag => '1 minute')"
-	if err := session.Refused(call, "42501"); err.Hint != fmt.Sprintf("GRANT pg_read_all_stats TO %s, or leave max_replica_lag NULL.", role) {
+	if err := session.Refused(call, "42501"); err.Hint != fmt.Sprintf(
+		"GRANT pg_read_all_stats TO %s, or leave max_replica_lag NULL.",
+		role,
+	) {
 		t.Errorf("%s HINT %s", err.Message, err.Hint)
 	}
 	d.WantRuns()

@@ -12,7 +12,10 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 	d := pgtest.New(t)
 	cron, exists := pgtest.Cron(t)
 	found := func(d *pgtest.Database) string {
-		return pgtest.One[string](d, "SELECT concat_ws(' ', ok, found, advice) FROM notification_cleanup_doctor() WHERE name = 'pg_cron'")
+		return pgtest.One[string](d, `
+			SELECT concat_ws(' ', ok, found, advice)
+			FROM notification_cleanup_doctor()
+			WHERE name = 'pg_cron'`)
 	}
 	if !exists {
 		if got := found(d); got != "t not used here" {
@@ -37,11 +40,18 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 		}
 	}
 	say("t no job in this database")
-	job := pgtest.One[int](cron, "SELECT cron.schedule('"+d.Name+"', '0 0 1 1 *', 'CALL "+d.Name+".cleanup_notifications_in_batches()')::integer")
+	job := pgtest.One[int](cron, fmt.Sprintf(`
+		SELECT cron.schedule(
+			'%s',
+			'0 0 1 1 *',
+			'CALL %[1]s.cleanup_notifications_in_batches()'
+		)::integer`, d.Name))
 	cron.Exec("SELECT cron.schedule('another', '0 0 1 1 *', 'SELECT 1 /* " + d.Name + " */')")
 	say("t " + d.Name + ": never ran")
 	ran := func(number int, status, message string) {
-		cron.Exec(fmt.Sprintf(`INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status, return_message)
+		cron.Exec(fmt.Sprintf(`
+			INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status,
+				return_message)
 			VALUES (%d, %d, '', '', '', '%s', '%s')`, job, number-1000*job, status, message))
 	}
 	ran(1, "failed", "it was too late")
@@ -51,7 +61,10 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 	cron.Exec(fmt.Sprintf("SELECT cron.alter_job(%d, active => false)", job))
 	say("f " + d.Name + ": not active")
 	cron.Exec("DELETE FROM cron.job_run_details WHERE database = ''")
-	cron.Exec("CREATE ROLE " + d.RoleName() + "; GRANT USAGE ON SCHEMA " + d.Name + " TO " + d.RoleName() + "; GRANT EXECUTE ON FUNCTION notification_cleanup_doctor TO " + d.RoleName())
+	cron.Exec(
+		"CREATE ROLE " + d.RoleName() + "; GRANT USAGE ON SCHEMA " + d.Name + " TO " + d.RoleName() +
+			"; GRANT EXECUTE ON FUNCTION notification_cleanup_doctor TO " + d.RoleName(),
+	)
 	cron.Exec("SET ROLE " + d.RoleName())
 	say("f not known: permission denied for schema cron Mend the other findings first.")
 	cron.Exec("RESET ROLE; GRANT USAGE ON SCHEMA cron TO " + d.RoleName())

@@ -10,7 +10,20 @@
 // and runs on the server that TEST_DATABASE_URL names, the scratch server of a superuser. Main
 // migrates a template database once and drops all that the suite has made when it ends. Several
 // suites may run on one server at once: the names of their databases and roles begin with the
-// process id.
+// process id. The suites, in the order in which one may read them:
+//
+//   - rule: who is over the limit, what goes, what is kept, preview and limits;
+//   - run: plan, batches, procedure, record, what they cost, and what stops them;
+//   - lastword: rows that others hold or change; on Citus, too;
+//   - concurrency: isolation, rows that move, runs beside each other, giving way;
+//   - exact: each notification goes and is counted once, whatever is killed; on Citus, too;
+//   - load: an application at work; long: what only make test-long runs;
+//   - pace: resting, waiting for replicas, stopping;
+//   - undo: restore and purge;
+//   - safety: arguments, rights, search_path;
+//   - adoption: an application's tables, views and partitions, migrations, the README;
+//   - doctor, with health; pgcron;
+//   - model: random operations, compared with a model; on Citus, too.
 //
 // # A database
 //

@@ -37,7 +37,7 @@ func StartedAtOf(r Run) string {
 	return fmt.Sprintf("SELECT started_at FROM notification_cleanup_runs WHERE id = %d", r.ID)
 }
 
-// FirstRun is a run of which only the id is known: 1.
+// FirstRun is the run with the id 1, of which nothing else is known here.
 var FirstRun = Run{ID: 1}
 
 const recordOfFirstRun = "SELECT * FROM notification_cleanup_runs WHERE id = 1"

@@ -250,8 +250,8 @@ func (s *Server) KillABackend(d *Database) {
 	}
 }
 
-func signal(signal syscall.Signal, pid int) {
-	_ = syscall.Kill(pid, signal) // fails only when the process has just ended
+func signal(which syscall.Signal, pid int) {
+	_ = syscall.Kill(pid, which) // fails only when the process has just ended
 }
 
 func (s *Server) wait() {
@@ -316,14 +316,14 @@ func (s *Server) New(options ...string) *Database {
 
 // Adopt makes a database in which the migrations found what these statements had made; in a
 // cluster, on each node.
-func (s *Server) Adopt(name, create string, options ...string) *Database {
+func (s *Server) Adopt(name, statements string, options ...string) *Database {
 	s.t.Helper()
 	d := &Database{T: s.t, Name: name, own: s, script: &script{}}
 	var databases []string
 	for _, node := range append([]*Server{s}, s.Workers...) {
 		databases = append(databases, node.url(name))
-		statement := "CREATE DATABASE " + name + " " + strings.Join(options, " ")
-		if _, err := node.Admin.Exec(context.Background(), statement); err != nil {
+		create := "CREATE DATABASE " + name + " " + strings.Join(options, " ")
+		if _, err := node.Admin.Exec(context.Background(), create); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -332,7 +332,7 @@ func (s *Server) Adopt(name, create string, options ...string) *Database {
 			s.t.Fatal(err)
 		}
 	}
-	d.OpenSession().Exec(create)
+	d.OpenSession().Exec(statements)
 	d.Migrate()
 	return d.OpenSession()
 }

@@ -139,7 +139,9 @@ func TestChangesNothingButDeletedAt(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
-	const rest = `SELECT md5(string_agg((to_jsonb(n) - 'deleted_at')::text, ',' ORDER BY id)) FROM notifications AS n`
+	const rest = `
+		SELECT md5(string_agg((to_jsonb(n) - 'deleted_at')::text, ',' ORDER BY id))
+		FROM notifications AS n`
 	before := pgtest.One[string](d, rest)
 	d.Cleanup("")
 	if pgtest.One[string](d, rest) != before {

@@ -68,7 +68,11 @@ func TestUnreadMayKeepACleanedUserOverTheLimit(t *testing.T) {
 	d.Insert(pgtest.Alice, "unread", 103, 1002)
 	d.Insert(pgtest.Bob, "read", 2001, 2102)
 	d.Insert(pgtest.Bob, "unread", 2103, 3003)
-	d.WantCleanup("", "1-2 2001-2002", pgtest.Counts{OverLimit: 2, Cleaned: 2, StillOver: 1, Deleted: 4})
+	d.WantCleanup(
+		"",
+		"1-2 2001-2002",
+		pgtest.Counts{OverLimit: 2, Cleaned: 2, StillOver: 1, Deleted: 4},
+	)
 }
 
 func TestMinKeepMayBeZero(t *testing.T) {
@@ -107,7 +111,9 @@ func TestHundredNewestOverallAlwaysStay(t *testing.T) {
 	d.Exec("UPDATE notifications SET status = 'unread' WHERE hashtext(id::text) % 3 = 0")
 	d.Cleanup("")
 	const stay = `SELECT count(*) FROM (
-			SELECT row_number() OVER (PARTITION BY user_id ORDER BY created_at DESC, id DESC) AS newest, deleted_at FROM notifications
+			SELECT row_number() OVER (PARTITION BY user_id ORDER BY created_at DESC, id DESC) AS newest,
+				deleted_at
+			FROM notifications
 		) AS ranked WHERE newest <= 100 AND deleted_at IS NULL`
 	if got := pgtest.One[int](d, stay); got != 300 {
 		t.Errorf("of the 300 newest of three users, %d stay", got)
@@ -120,6 +126,10 @@ func TestSecondRunChangesNothing(t *testing.T) {
 	d.Insert(pgtest.Alice, "read", 1, 1500)
 	d.Insert(pgtest.Bob, "unread", 2001, 3500)
 	d.Insert(pgtest.Bob, "read", 3501, 3700)
-	d.WantCleanup("", "1-1400 3501-3600", pgtest.Counts{OverLimit: 2, Cleaned: 2, StillOver: 1, Deleted: 1500})
+	d.WantCleanup(
+		"",
+		"1-1400 3501-3600",
+		pgtest.Counts{OverLimit: 2, Cleaned: 2, StillOver: 1, Deleted: 1500},
+	)
 	d.WantCleanup("", "", pgtest.Counts{OverLimit: 1, StillOver: 1})
 }

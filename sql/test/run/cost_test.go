@@ -12,32 +12,46 @@ func TestReadsTheLiveIndexAndThenOnlyInboxesOverTheLimit(t *testing.T) {
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Exec(`
-		INSERT INTO notifications (user_id, status, deleted_at) SELECT md5('x')::uuid, 'read', '2025-06-01Z' FROM generate_series(1, 10000);
-		INSERT INTO notifications (user_id, status) SELECT md5(i::text)::uuid, 'read' FROM generate_series(1, 200) AS i`)
+		INSERT INTO notifications (user_id, status, deleted_at)
+		SELECT md5('x')::uuid, 'read', '2025-06-01Z'
+		FROM generate_series(1, 10000);
+		INSERT INTO notifications (user_id, status)
+		SELECT md5(i::text)::uuid, 'read'
+		FROM generate_series(1, 200) AS i`)
 	d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
 	d.Vacuum("notifications")
 	d.Exec("SELECT pg_stat_reset()")
 	d.Cleanup("")
 	d.Eventually("SELECT n_tup_upd = 901 FROM pg_stat_user_tables WHERE relname = 'notifications'")
-	if n := pgtest.One[int](d, "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'notifications'"); n != 0 {
+	if n := pgtest.One[int](d, `
+		SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'notifications'`); n != 0 {
 		t.Errorf("the table was read %d times", n)
 	}
-	if n := pgtest.One[int](d, "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'notifications_live_idx'"); n > 20 {
+	if n := pgtest.One[int](d, `
+		SELECT idx_scan
+		FROM pg_stat_user_indexes
+		WHERE indexrelname = 'notifications_live_idx'`); n > 20 {
 		t.Errorf("the live index was looked up %d times, for one user of 201 over the limit", n)
 	}
 }
 
-// Most of what a heavy user ever had is deleted by now. By the index of an application's inbox page all of that would be read again.
+// Most of what a heavy user ever had is deleted by now. By the index of an application's inbox page
+// all of that would be read again.
 func TestABatchDoesNotReadWhatIsDeleted(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off); CREATE INDEX inbox ON notifications (user_id, created_at DESC)")
+	d.Exec(`
+		ALTER TABLE notifications SET (autovacuum_enabled = off);
+		CREATE INDEX inbox ON notifications (user_id, created_at DESC)`)
 	d.Insert(pgtest.Alice, "read", 1, 20000)
 	d.Exec("UPDATE notifications SET deleted_at = '2025-06-01Z'")
 	d.Insert(pgtest.Alice, "read", 20001, 21101)
 	d.RowsPerPage(10)
 	d.Insert(pgtest.Bob, "unread", 30001, 42000)
-	d.Exec("CREATE INDEX shuffled ON notifications (md5(id::text)); CLUSTER notifications USING shuffled; DROP INDEX shuffled")
+	d.Exec(`
+		CREATE INDEX shuffled ON notifications (md5(id::text));
+		CLUSTER notifications USING shuffled;
+		DROP INDEX shuffled`)
 	d.Vacuum("notifications")
 	d.Plan("")
 	d.WantBatches(1, true)
@@ -51,7 +65,8 @@ func TestABatchDoesNotReadWhatIsDeleted(t *testing.T) {
 	}
 }
 
-// An inbox may be so large that the planner would rather read the whole table; the next time another one's, and so on.
+// An inbox may be so large that the planner would rather read the whole table; the next time
+// another one's, and so on.
 func TestABatchOfSomeUsersReadsTheirInboxesOnly(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
@@ -60,7 +75,11 @@ func TestABatchOfSomeUsersReadsTheirInboxesOnly(t *testing.T) {
 	d.Insert(pgtest.Alice, "unread", 1, 1770)
 	d.Insert(pgtest.Alice, "read", 1771, 1800)
 	d.Insert(pgtest.Bob, "unread", 2001, 2200)
-	d.Exec("CREATE INDEX shuffled ON notifications (md5(id::text)); CLUSTER notifications USING shuffled; DROP INDEX shuffled; ANALYZE notifications")
+	d.Exec(`
+		CREATE INDEX shuffled ON notifications (md5(id::text));
+		CLUSTER notifications USING shuffled;
+		DROP INDEX shuffled;
+		ANALYZE notifications`)
 	d.Plan("500, 10")
 	d.WantBatches(1, true)
 	session := d.OpenSession()
@@ -68,7 +87,8 @@ func TestABatchOfSomeUsersReadsTheirInboxesOnly(t *testing.T) {
 	if n := session.Batch(pgtest.FirstRun); n != 20 {
 		t.Errorf("%d were deleted", n)
 	}
-	if n := pgtest.One[int](session, "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'notifications'"); n != 0 {
+	if n := pgtest.One[int](session, `
+		SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'notifications'`); n != 0 {
 		t.Errorf("%d rows of the table were read", n)
 	}
 }
@@ -83,21 +103,33 @@ func TestAnApplicationsOwnIndexDoesNotLeadThePlannerAstray(t *testing.T) {
 		"(user_id) WHERE status = 'read' AND deleted_at IS NULL",
 	} {
 		prepare := func(d *pgtest.Database, n int) {
-			d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off); CREATE INDEX ON notifications " + index)
+			d.Exec(
+				"ALTER TABLE notifications SET (autovacuum_enabled = off); CREATE INDEX ON notifications " +
+					index,
+			)
 			d.Insert(pgtest.Alice, "read", 1, n)
 			d.Set("created_at = '2025-02-01Z'", 1, n)
-			if !strings.Contains(index, "WHERE") { // as if nearly all users had one notification, each of its own time
-				d.Exec("ALTER TABLE notifications ALTER user_id SET (n_distinct = -1), ALTER created_at SET (n_distinct = -1); ANALYZE notifications")
+			// The statistics say that nearly all users have one notification, each of its own time.
+			if !strings.Contains(index, "WHERE") {
+				d.Exec(`
+					ALTER TABLE notifications ALTER user_id SET (n_distinct = -1),
+						ALTER created_at SET (n_distinct = -1);
+					ANALYZE notifications`)
 			}
 		}
 		t.Run(index, func(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
 			prepare(d, 20000)
-			// As in TestIsQuickWithoutPlannerStatistics: by that index, all of the inbox is read again for each notification, for much longer than the statement_timeout.
+			// As in TestIsQuickWithoutPlannerStatistics: by that index, all of the inbox is read
+			// again for each notification, for much longer than the statement_timeout.
 			d.WantCleanup("", "1-19900", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 19900})
 			d.Exec("UPDATE notifications SET deleted_at = NULL")
-			d.WantCleanup(pgtest.UserIDs(pgtest.Alice), "1-19900", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 19900})
+			d.WantCleanup(
+				pgtest.UserIDs(pgtest.Alice),
+				"1-19900",
+				pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 19900},
+			)
 		})
 		t.Run(index+" of some users", func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +150,8 @@ func TestAnApplicationsOwnIndexDoesNotLeadThePlannerAstray(t *testing.T) {
 	}
 }
 
-// A wrong guess of the planner must not make it look through a whole inbox, or all inboxes, for each notification.
+// A wrong guess of the planner must not make it look through a whole inbox, or all inboxes, for
+// each notification.
 func TestIsQuickWithoutPlannerStatistics(t *testing.T) {
 	t.Parallel()
 	var users []int
@@ -144,7 +177,10 @@ func TestIsQuickWithoutPlannerStatistics(t *testing.T) {
 		t.Parallel()
 		d := pgtest.New(t)
 		d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
-		d.Exec("INSERT INTO notifications (user_id, status) SELECT md5(u::text)::uuid, 'read' FROM generate_series(1, 200) AS u, generate_series(1, 110)")
+		d.Exec(`
+			INSERT INTO notifications (user_id, status)
+			SELECT md5(u::text)::uuid, 'read'
+			FROM generate_series(1, 200) AS u, generate_series(1, 110)`)
 		// As above, with inboxes that make reading the table cheaper than the primary key.
 		if run := d.Cleanup("40, 10"); run.Deleted != 200*100 {
 			t.Errorf("deleted %d", run.Deleted)

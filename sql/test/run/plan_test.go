@@ -14,7 +14,8 @@ func TestAPlanIsDoneBatchByBatch(t *testing.T) {
 	d.InsertWide(pgtest.Alice, 1, 1001, 0)
 	d.Insert(pgtest.Bob, "unread", 2001, 3001)
 	run := d.Plan("batch_size => 100")
-	if run.FinishedAt != nil || run.Planned != 901 || run.Counts != (pgtest.Counts{OverLimit: 2, StillOver: 1}) {
+	if run.FinishedAt != nil || run.Planned != 901 ||
+		run.Counts != (pgtest.Counts{OverLimit: 2, StillOver: 1}) {
 		t.Errorf("the plan is %+v", run)
 	}
 	d.WantQueue("1 10")
@@ -35,7 +36,8 @@ func TestAPlanWithNothingToDeleteHasEnded(t *testing.T) {
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "unread", 1, 1001)
 	run := d.Plan("")
-	if run.FinishedAt == nil || run.Counts != (pgtest.Counts{OverLimit: 1, StillOver: 1}) || d.Batch(run) != -1 {
+	if run.FinishedAt == nil || run.Counts != (pgtest.Counts{OverLimit: 1, StillOver: 1}) ||
+		d.Batch(run) != -1 {
 		t.Errorf("the record is %+v", run)
 	}
 	d.WantQueue("0 0")
@@ -55,7 +57,8 @@ func TestTheNextPlanContinuesARunWithTheSameLimits(t *testing.T) {
 	}
 	d.Exec("CALL cleanup_notifications_in_batches(batch_size => 7)")
 	d.WantDeletedBy(d.Record(run), "1-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
-	const own = "SELECT count(*) FROM notification_cleanup_runs WHERE min_keep = 100 AND finished_at IS NOT NULL"
+	const own = `
+		SELECT count(*) FROM notification_cleanup_runs WHERE min_keep = 100 AND finished_at IS NOT NULL`
 	if n := pgtest.One[int](d, own); n != 2 {
 		t.Errorf("%d runs have ended, want the one that was continued and one of the procedure's own", n)
 	}
@@ -84,7 +87,8 @@ func TestTwoPlansAtOnceAreOneRun(t *testing.T) {
 	session := d.OpenSession()
 	go func() {
 		var id int64
-		_ = session.Conn.QueryRow(context.Background(), "SELECT id FROM plan_notification_cleanup()").Scan(&id)
+		const plan = "SELECT id FROM plan_notification_cleanup()"
+		_ = session.Conn.QueryRow(context.Background(), plan).Scan(&id)
 		second <- id
 	}()
 	d.Eventually(pgtest.Blocked)
@@ -101,24 +105,35 @@ func TestARunIsGivenUpAfter36Hours(t *testing.T) {
 	d.InsertWide(pgtest.Bob, 2001, 3001, 0)
 	run := d.Plan("batch_size => 100")
 	d.Batch(run)
-	const age = "UPDATE notification_cleanup_runs SET started_at = started_at - interval '35 hours 59 minutes' WHERE id = 1"
+	const age = `
+		UPDATE notification_cleanup_runs
+		SET started_at = started_at - interval '35 hours 59 minutes'
+		WHERE id = 1`
 	d.Exec(age)
 	if next := d.Plan(""); next.ID != run.ID {
 		t.Errorf("run %d is not continued after less than 36 hours", run.ID)
 	}
-	d.Exec("UPDATE notification_cleanup_runs SET started_at = started_at - interval '1 minute' WHERE id = 1")
+	d.Exec(`
+		UPDATE notification_cleanup_runs SET started_at = started_at - interval '1 minute' WHERE id = 1`)
 	other := d.Plan("1000, 99") // whatever the limits
 	run = d.Record(run)
-	if other.ID == run.ID || run.FinishedAt != nil || run.Counts != (pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 100}) || d.Batch(run) != -1 {
+	if other.ID == run.ID || run.FinishedAt != nil ||
+		run.Counts != (pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 100}) ||
+		d.Batch(run) != -1 {
 		t.Errorf("the record is %+v", run)
 	}
 	d.WantQueue("1 1")
 	d.Drain(other)
 	d.WantQueue("0 0")
-	d.WantDeletedBy(d.Record(other), "2001-2902", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 902}) // alice is not over the limit any more
+	// Alice is not over the limit any more.
+	d.WantDeletedBy(
+		d.Record(other),
+		"2001-2902",
+		pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 902},
+	)
 }
 
-// A user is over the limit at the end of the run, or he is not, whatever was to go.
+// A user is over the limit at the end of the run, or is not, whatever was to go.
 func TestStillOverTheLimitIsWhoIsSoWhenTheRunEnds(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
@@ -128,9 +143,15 @@ func TestStillOverTheLimitIsWhoIsSoWhenTheRunEnds(t *testing.T) {
 	run := d.Plan("")
 	d.Set("deleted_at = '2025-06-01Z'", 1, 500) // by alice herself
 	other := d.OpenSession()
-	other.Exec("BEGIN; SELECT FROM notifications WHERE user_id = " + pgtest.Key(pgtest.Bob) + " FOR UPDATE")
+	other.Exec(
+		"BEGIN; SELECT FROM notifications WHERE user_id = " + pgtest.Key(pgtest.Bob) + " FOR UPDATE",
+	)
 	d.Drain(run)
-	d.WantDeletedBy(d.Record(run), "501-901 4001-4901", pgtest.Counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1302, Skipped: 901})
+	d.WantDeletedBy(
+		d.Record(run),
+		"501-901 4001-4901",
+		pgtest.Counts{OverLimit: 3, Cleaned: 2, StillOver: 1, Deleted: 1302, Skipped: 901},
+	)
 }
 
 func TestTheQueueOutlivesAHistoryThatBeginsAgain(t *testing.T) {

@@ -17,9 +17,11 @@ func TestTheProcedureEqualsTheFunction(t *testing.T) {
 		d := pgtest.New(t)
 		d.Exec(pgtest.Inboxes)
 		clean(d)
-		results[way] = pgtest.One[string](d, pgtest.LiveChecksum) + pgtest.One[string](d, `SELECT row(max_notifications, min_keep, users_over_limit, users_cleaned, users_still_over_limit,
+		results[way] = pgtest.One[string](d, pgtest.LiveChecksum) + pgtest.One[string](d, `
+			SELECT row(max_notifications, min_keep, users_over_limit, users_cleaned, users_still_over_limit,
 			notifications_deleted, notifications_skipped, finished_at >= started_at,
-			(SELECT array_agg(DISTINCT deleted_at) FROM notifications WHERE deleted_at IS NOT NULL) = ARRAY[started_at])::text FROM notification_cleanup_runs`)
+			(SELECT array_agg(DISTINCT deleted_at) FROM notifications
+				WHERE deleted_at IS NOT NULL) = ARRAY[started_at])::text FROM notification_cleanup_runs`)
 	}
 	if results["procedure"] != results["function"] || results["program"] != results["function"] {
 		t.Errorf("results differ: %q", results)
@@ -29,7 +31,11 @@ func TestTheProcedureEqualsTheFunction(t *testing.T) {
 func TestTheProcedureSaysHowToCallItWhenItCannotCommit(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.Exec(`CREATE FUNCTION wrapper() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL cleanup_notifications_in_batches(); END $$`)
+	d.Exec(`
+		CREATE FUNCTION wrapper() RETURNS void LANGUAGE plpgsql AS $$
+		BEGIN
+			CALL cleanup_notifications_in_batches();
+		END $$`)
 	for _, call := range []string{
 		`BEGIN; CALL cleanup_notifications_in_batches()`,
 		`SELECT 1; CALL cleanup_notifications_in_batches()`,
@@ -51,16 +57,29 @@ func TestTheProcedureIgnoresTheCallersSearchPath(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
-	d.Exec(`CREATE SCHEMA evil; CREATE TABLE evil.notification_cleanup_runs AS TABLE notification_cleanup_runs;
-		CREATE FUNCTION evil.plan_notification_cleanup(integer, integer, integer) RETURNS public.notification_cleanup_runs
+	d.Exec(`
+		CREATE SCHEMA evil;
+		CREATE TABLE evil.notification_cleanup_runs AS TABLE notification_cleanup_runs;
+		CREATE FUNCTION evil.plan_notification_cleanup(integer, integer,
+			integer) RETURNS public.notification_cleanup_runs
 			LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
-		CREATE FUNCTION evil.cleanup_next_batch(bigint) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
-		CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
-		CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'shadowed'; END $$;
+		CREATE FUNCTION evil.cleanup_next_batch(bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+		BEGIN
+			RAISE 'shadowed';
+		END $$;
+		CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$
+		BEGIN
+			RAISE 'shadowed';
+		END $$;
+		CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$
+		BEGIN
+			RAISE 'shadowed';
+		END $$;
 		CREATE TEMPORARY TABLE notifications (id integer)`)
 	d.Exec(`SET search_path = evil, pg_temp, public, pg_catalog`)
 	d.Exec(`CALL public.cleanup_notifications_in_batches(batch_size => 1)`)
-	if n := pgtest.One[int](d, `SELECT notifications_deleted FROM public.notification_cleanup_runs`); n != 1950 {
+	if n := pgtest.One[int](d, `
+		SELECT notifications_deleted FROM public.notification_cleanup_runs`); n != 1950 {
 		t.Errorf("deleted %d, want 1950", n)
 	}
 }
@@ -70,8 +89,14 @@ func TestTheProcedureStopsAfterTheBatchThatCrossesTheTimeLimit(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	// The first pages hold nothing but what goes of user 1.
-	pages := pgtest.All[int](d, `SELECT count(*) FROM notifications GROUP BY (ctid::text::point)[0] ORDER BY (ctid::text::point)[0] LIMIT 2`)
-	const call = `CALL cleanup_notifications_in_batches(batch_size => 1, time_limit => '1 microsecond')`
+	pages := pgtest.All[int](d, `
+		SELECT count(*)
+		FROM notifications
+		GROUP BY (ctid::text::point)[0]
+		ORDER BY (ctid::text::point)[0]
+		LIMIT 2`)
+	const call = `
+		CALL cleanup_notifications_in_batches(batch_size => 1, time_limit => '1 microsecond')`
 	d.Exec(call)
 	d.WantRuns(fmt.Sprintf("(1,1950,%d,0,t)", pages[0]))
 	d.Exec(call) // goes on
@@ -104,7 +129,13 @@ func TestTheProcedureTellsItsProgress(t *testing.T) {
 func callInPsql(t *testing.T, d *pgtest.Database, arguments string) string {
 	t.Helper()
 	d.Note("CALL cleanup_notifications_in_batches(" + arguments + ")")
-	out, err := exec.Command("psql", "-X", d.URL(), "-c", "CALL cleanup_notifications_in_batches("+arguments+")").CombinedOutput()
+	out, err := exec.Command(
+		"psql",
+		"-X",
+		d.URL(),
+		"-c",
+		"CALL cleanup_notifications_in_batches("+arguments+")",
+	).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -126,7 +157,12 @@ func TestABatchIsAboutBatchSize(t *testing.T) {
 			d.Insert(pgtest.Alice, "read", 1, 70)
 			d.Insert(pgtest.Bob, "read", 101, 130)
 			out := callInPsql(t, d, fmt.Sprintf("20, 0, batch_size => %d", size))
-			if got := pgtest.All[int](d, `SELECT count(*) FROM notifications WHERE deleted_at IS NOT NULL GROUP BY xmin::text ORDER BY 1`); !slices.Equal(got, want) {
+			if got := pgtest.All[int](d, `
+				SELECT count(*)
+				FROM notifications
+				WHERE deleted_at IS NOT NULL
+				GROUP BY xmin::text
+				ORDER BY 1`); !slices.Equal(got, want) {
 				t.Errorf("%d notifications a transaction, want %d: %s", got, want, out)
 			}
 		})
@@ -141,11 +177,19 @@ func TestUsersWithNothingToDeleteCostNoBatch(t *testing.T) {
 	}
 	d.Insert(4, "read", 40, 44)
 	out := callInPsql(t, d, "4, 1, batch_size => 1")
-	const record = `SELECT row(users_over_limit, users_cleaned, users_still_over_limit)::text FROM notification_cleanup_runs`
-	if got := pgtest.One[string](d, record); got != "(4,1,3)" || !strings.Contains(out, "4 of 4 notifications") || strings.Count(out, "NOTICE") != 2 {
+	const record = `
+		SELECT row(users_over_limit, users_cleaned, users_still_over_limit)::text
+		FROM notification_cleanup_runs`
+	if got := pgtest.One[string](d, record); got != "(4,1,3)" ||
+		!strings.Contains(out, "4 of 4 notifications") ||
+		strings.Count(out, "NOTICE") != 2 {
 		t.Errorf("the record is %s, want (4,1,3) in one batch: %s", got, out)
 	}
-	if out := callInPsql(t, d, "4, 1, batch_size => 1"); !strings.Contains(out, "3 users over the limit, 0 notifications to delete") || strings.Count(out, "NOTICE") != 1 {
+	if out := callInPsql(t, d, "4, 1, batch_size => 1"); !strings.Contains(
+		out,
+		"3 users over the limit, 0 notifications to delete",
+	) ||
+		strings.Count(out, "NOTICE") != 1 {
 		t.Errorf("with nothing to delete it says %s", out)
 	}
 }

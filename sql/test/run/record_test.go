@@ -16,11 +16,20 @@ func TestEmptyTableIsARunToo(t *testing.T) {
 	before := pgtest.One[time.Time](d, "SELECT clock_timestamp()")
 	run := d.WantCleanup("", "", pgtest.Counts{})
 	after := pgtest.One[time.Time](d, "SELECT clock_timestamp()")
-	if run.StartedAt.Before(before) || run.FinishedAt == nil || run.FinishedAt.Before(run.StartedAt) || run.FinishedAt.After(after) {
-		t.Errorf("started %v, finished %v, but it ran from %v to %v", run.StartedAt, run.FinishedAt, before, after)
+	if run.StartedAt.Before(before) || run.FinishedAt == nil || run.FinishedAt.Before(run.StartedAt) ||
+		run.FinishedAt.After(after) {
+		t.Errorf(
+			"started %v, finished %v, but it ran from %v to %v",
+			run.StartedAt,
+			run.FinishedAt,
+			before,
+			after,
+		)
 	}
 	user := pgtest.One[string](d, "SELECT session_user::text")
-	if run.MaxNotifications != 1000 || run.MinKeep != 100 || run.Restored != 0 || run.InvokedBy != user || run.ApplicationName != "nightly" {
+	if run.MaxNotifications != 1000 || run.MinKeep != 100 || run.Restored != 0 ||
+		run.InvokedBy != user ||
+		run.ApplicationName != "nightly" {
 		t.Errorf("the record is %+v", run)
 	}
 	wantRecorded(d, run)
@@ -37,7 +46,11 @@ func TestEmptyListIsNobody(t *testing.T) {
 // wantRecorded compares what a call returned with the run's record in the table.
 func wantRecorded(d *pgtest.Database, run pgtest.Run) {
 	d.T.Helper()
-	runs := pgtest.Collect(d, pgx.RowToStructByName[pgtest.Run], "SELECT * FROM notification_cleanup_runs")
+	runs := pgtest.Collect(
+		d,
+		pgx.RowToStructByName[pgtest.Run],
+		"SELECT * FROM notification_cleanup_runs",
+	)
 	if len(runs) != 1 || !reflect.DeepEqual(runs[0], run) {
 		d.T.Errorf("recorded is\n%+v, returned was\n%+v", runs, run)
 	}
@@ -53,11 +66,16 @@ func TestARunEndsWhenItsBatchesAreDone(t *testing.T) {
 		t.Errorf("planned is %+v", planned)
 	}
 	const record = "SELECT * FROM notification_cleanup_runs"
-	read := func() pgtest.Run { return pgtest.Collect(d, pgx.RowToStructByName[pgtest.Run], record)[0] }
+	read := func() pgtest.Run {
+		return pgtest.Collect(
+			d, pgx.RowToStructByName[pgtest.Run], record,
+		)[0]
+	}
 	if n := d.Batch(pgtest.FirstRun); n != 901 {
 		t.Errorf("deleted %d", n)
 	}
-	if done := read(); done.FinishedAt != nil || done.Counts != (pgtest.Counts{OverLimit: 2, StillOver: 1, Deleted: 901}) {
+	if done := read(); done.FinishedAt != nil ||
+		done.Counts != (pgtest.Counts{OverLimit: 2, StillOver: 1, Deleted: 901}) {
 		t.Errorf("after the last batch, the record is %+v", done)
 	}
 	if n := d.Batch(pgtest.FirstRun); n != -1 {
@@ -67,9 +85,18 @@ func TestARunEndsWhenItsBatchesAreDone(t *testing.T) {
 	if ended.FinishedAt == nil || !ended.StartedAt.Equal(planned.StartedAt) {
 		t.Errorf("the record was %+v, is %+v", planned, ended)
 	}
-	d.WantDeletedBy(ended, "1-901", pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901})
+	d.WantDeletedBy(
+		ended,
+		"1-901",
+		pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901},
+	)
 	if n := d.Batch(pgtest.FirstRun); n != -1 || !reflect.DeepEqual(read(), ended) {
-		t.Errorf("another call of a run that has ended is %d, want NULL, and the record %+v, want %+v", n, read(), ended)
+		t.Errorf(
+			"another call of a run that has ended is %d, want NULL, and the record %+v, want %+v",
+			n,
+			read(),
+			ended,
+		)
 	}
 	d.WantEnded("the run")
 }
@@ -100,6 +127,8 @@ func TestRunsThatOpenInTheSameMicrosecondDiffer(t *testing.T) {
 			END IF;
 			RETURN NEW;
 		END $$;
-		CREATE TRIGGER clash BEFORE INSERT ON notification_cleanup_runs FOR EACH ROW EXECUTE FUNCTION public.clash()`)
+		CREATE TRIGGER clash BEFORE INSERT ON notification_cleanup_runs
+		FOR EACH ROW
+		EXECUTE FUNCTION public.clash()`)
 	d.WantCleanup("", "1-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
 }

@@ -12,7 +12,8 @@ import (
 // callers run the cleanup in batches of one page, and return the error.
 var callers = map[string]func(t *testing.T, d *pgtest.Database) error{
 	"procedure": func(t *testing.T, d *pgtest.Database) error {
-		_, err := d.Connect().Exec(context.Background(), "CALL cleanup_notifications_in_batches(batch_size => 1)")
+		_, err := d.Connect().Exec(context.Background(), `
+			CALL cleanup_notifications_in_batches(batch_size => 1)`)
 		return err
 	},
 	"program": func(t *testing.T, d *pgtest.Database) error {
@@ -24,7 +25,8 @@ var callers = map[string]func(t *testing.T, d *pgtest.Database) error{
 	},
 }
 
-// wantBatchesKept is for a run of inboxes that was stopped at user 2: it keeps what it had committed, and holds nothing.
+// wantBatchesKept is for a run of inboxes that was stopped at user 2: it keeps what it had
+// committed, and holds nothing.
 func wantBatchesKept(d *pgtest.Database, err error, says string) {
 	d.T.Helper()
 	if err == nil || !strings.Contains(err.Error(), says) {
@@ -40,11 +42,13 @@ func wantBatchesKept(d *pgtest.Database, err error, says string) {
 	d.WantNothingLocked()
 }
 
-// stops are what a database administrator, or a setting of his, may do to a session.
+// stops are what a database administrator, or a setting, may do to a session.
 var stops = map[string]struct{ setting, statement, says string }{
-	"pg_cancel_backend":    {"", "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted", "57014"},
-	"statement_timeout":    {"statement_timeout = '5s'", "", "57014"},
-	"pg_terminate_backend": {"", "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted", "57P01"},
+	"pg_cancel_backend": {"", `
+		SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted`, "57014"},
+	"statement_timeout": {"statement_timeout = '5s'", "", "57014"},
+	"pg_terminate_backend": {"", `
+		SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted`, "57P01"},
 }
 
 func TestAStoppedRunKeepsItsBatchesAndTheNextOneGoesOn(t *testing.T) {
@@ -66,7 +70,10 @@ func TestAStoppedRunKeepsItsBatchesAndTheNextOneGoesOn(t *testing.T) {
 				go func() { ended <- run(t, d) }()
 				if stop.statement != "" {
 					d.Eventually(pgtest.Blocked)
-					d.Exec(stop.statement + " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+					d.Exec(
+						stop.statement + " AND database = (SELECT oid FROM pg_database WHERE datname =" +
+							" current_database())",
+					)
 				}
 				err := <-ended
 				release()
@@ -96,7 +103,9 @@ func TestBatchesReadCommittedWhateverTheDefault(t *testing.T) {
 						ASSERT current_setting('transaction_isolation') = 'read committed';
 						RETURN NULL;
 					END $$;
-					CREATE TRIGGER level BEFORE UPDATE ON notifications FOR EACH STATEMENT EXECUTE FUNCTION level()`)
+					CREATE TRIGGER level BEFORE UPDATE ON notifications
+					FOR EACH STATEMENT
+					EXECUTE FUNCTION level()`)
 				d.Exec(pgtest.SetForDatabase("default_transaction_isolation = '" + level + "'"))
 				if err := run(t, d); err != nil {
 					t.Error(err)
@@ -109,7 +118,8 @@ func TestBatchesReadCommittedWhateverTheDefault(t *testing.T) {
 	}
 }
 
-// The application waits for one batch at most: what is done is released, whatever the next batch waits for.
+// The application waits for one batch at most: what is done is released, whatever the next batch
+// waits for.
 func TestAFinishedBatchHoldsNothing(t *testing.T) {
 	t.Parallel()
 	for caller, run := range callers {
@@ -137,16 +147,24 @@ func TestATriggerThatVetoesEverythingDoesNotMakeARunEndless(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
 			d.Exec(pgtest.Inboxes)
-			d.Exec("INSERT INTO notifications (user_id, status, deleted_at) VALUES (md5('4')::uuid, 'read', '2025-01-01Z')")
+			d.Exec(`
+				INSERT INTO notifications (user_id, status, deleted_at)
+				VALUES (md5('4')::uuid, 'read', '2025-01-01Z')`)
 			d.Exec(`CREATE FUNCTION veto() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-				CREATE TRIGGER veto BEFORE UPDATE OR DELETE ON notifications FOR EACH ROW EXECUTE FUNCTION veto()`)
+				CREATE TRIGGER veto BEFORE UPDATE OR DELETE ON notifications
+				FOR EACH ROW
+				EXECUTE FUNCTION veto()`)
 			clean(d)
-			const record = "SELECT row(users_over_limit, users_cleaned, users_still_over_limit, notifications_deleted, finished_at IS NULL)::text FROM notification_cleanup_runs"
+			const record = `
+				SELECT row(users_over_limit, users_cleaned, users_still_over_limit, notifications_deleted,
+					finished_at IS NULL)::text
+				FROM notification_cleanup_runs`
 			if got := pgtest.One[string](d, record); got != "(3,0,3,0,f)" {
 				t.Errorf("the record is %s", got)
 			}
 			d.Exec("SELECT restore_notifications(1)")
-			if stdout, _, status := d.Program(nil, "purge", "-retention", "1h"); status != 0 || stdout != `{"notifications_purged":0}`+"\n" {
+			if stdout, _, status := d.Program(nil, "purge", "-retention", "1h"); status != 0 ||
+				stdout != `{"notifications_purged":0}`+"\n" {
 				t.Errorf("purge: exit status %d, %s", status, stdout)
 			}
 		})
@@ -160,12 +178,19 @@ func TestATriggerThatRaisesStopsTheRunAndIsQuoted(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
 			d.Exec(pgtest.Inboxes)
-			d.Exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'user 2 is under audit'; END $$;
-				CREATE TRIGGER refuse BEFORE UPDATE ON notifications FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid) EXECUTE FUNCTION refuse()`)
+			d.Exec(`
+				CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+				BEGIN
+					RAISE 'user 2 is under audit';
+				END $$;
+				CREATE TRIGGER refuse BEFORE UPDATE ON notifications
+				FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid)
+				EXECUTE FUNCTION refuse()`)
 			err := run(t, d)
 			d.Exec("DROP TRIGGER refuse ON notifications")
 			wantBatchesKept(d, err, "user 2 is under audit")
-			// The function neither continues that run nor ends it. Then there is nothing left for it.
+			// The function neither continues that run nor ends it. Then there is nothing left for
+			// it.
 			d.Exec("SELECT cleanup_notifications()")
 			d.WantRuns("(1,1950,1000,0,t)", "(2,950,950,1,f)")
 			if err := run(t, d); err != nil {
@@ -183,7 +208,8 @@ func TestAPublicationWithoutReplicaIdentityIsTheServersError(t *testing.T) {
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Exec("CREATE PUBLICATION everything FOR TABLE notifications")
 	d.Refused(pgtest.CleanupCall(""), "55000")
-	if stdout, stderr, status := d.Program(nil); status != 1 || !strings.Contains(stderr, "replica identity") {
+	if stdout, stderr, status := d.Program(nil); status != 1 ||
+		!strings.Contains(stderr, "replica identity") {
 		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 	}
 	if got := d.Numbers("deleted_at IS NOT NULL"); got != "" {

@@ -11,24 +11,32 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 	for routine, refused := range map[string][]string{
 		"cleanup_notifications": {
 			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
-			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL",
+			"min_keep => NULL", "min_keep => -1", "min_keep => 1001",
+			"max_notifications => 99", "NULL, NULL",
 			"0, 0", "10, 11", "-2147483648, -2147483648",
 			"0, user_ids => '{}'", "NULL, user_ids => '{}'",
 		},
 		"plan_notification_cleanup": {
 			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
-			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL",
+			"min_keep => NULL", "min_keep => -1", "min_keep => 1001",
+			"max_notifications => 99", "NULL, NULL",
 			"0, 0", "10, 11", "-2147483648, -2147483648",
 			"batch_size => NULL", "batch_size => 0", "batch_size => -1", "batch_size => -2147483648",
-			"pause_factor => NULL", "pause_factor => -0.1", "pause_factor => 1001", "pause_factor => 'NaN'", "max_replica_lag => '0'", "max_replica_lag => '-1 second'",
+			"pause_factor => NULL", "pause_factor => -0.1", "pause_factor => 1001", "pause_factor => 'NaN'",
+			"max_replica_lag => '0'", "max_replica_lag => '-1 second'",
 		},
 		"cleanup_next_batch": {"NULL", "0", "-1", "99", "9223372036854775807", "-9223372036854775808"},
 		"preview_notification_cleanup": {
 			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
-			"min_keep => NULL", "min_keep => -1", "min_keep => 1001", "max_notifications => 99", "NULL, NULL", "0, 0", "10, 11",
+			"min_keep => NULL", "min_keep => -1", "min_keep => 1001",
+			"max_notifications => 99", "NULL, NULL", "0, 0", "10, 11",
 		},
 		"stop_notification_cleanup": {"NULL", "0", "-1", "99"},
-		"notification_stats":        {"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1"},
+		"notification_stats": {
+			"max_notifications => NULL",
+			"max_notifications => 0",
+			"max_notifications => -1",
+		},
 	} {
 		t.Run(routine, func(t *testing.T) {
 			t.Parallel()
@@ -41,13 +49,20 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 					t.Errorf("no hint: %v from\n%s;", err, call)
 				}
 				// What was written before the refusal must not survive it when the caller goes on.
-				d.Exec("DO $do$ BEGIN PERFORM * FROM (" + call + ") AS r; EXCEPTION WHEN invalid_parameter_value THEN END $do$")
+				d.Exec(
+					"DO $do$ BEGIN PERFORM * FROM (" + call +
+						") AS r; EXCEPTION WHEN invalid_parameter_value THEN END $do$",
+				)
 			}
 			if got := d.Numbers("deleted_at IS NOT NULL"); got != "" {
 				t.Errorf("deleted %q", got)
 			}
-			const untouched = `SELECT count(*) FROM notification_cleanup_runs WHERE (id, users_over_limit) = (1, 0) AND finished_at IS NULL`
-			if pgtest.One[int](d, untouched) != 1 || pgtest.One[int](d, "SELECT count(*) FROM notification_cleanup_runs") != 1 {
+			const untouched = `
+				SELECT count(*)
+				FROM notification_cleanup_runs
+				WHERE (id, users_over_limit) = (1, 0) AND finished_at IS NULL`
+			if pgtest.One[int](d, untouched) != 1 ||
+				pgtest.One[int](d, "SELECT count(*) FROM notification_cleanup_runs") != 1 {
 				t.Error("a run is recorded, or changed")
 			}
 		})
@@ -65,7 +80,9 @@ func TestTakesTheEdgesOfEveryType(t *testing.T) {
 		"SELECT cleanup_notifications(user_ids => '{}')",
 		"SELECT cleanup_notifications(user_ids => '{NULL, NULL}')",
 		"SELECT cleanup_notifications(user_ids => ARRAY[[md5('1'), md5('2')], [md5('3'), NULL]]::uuid[])",
-		"SELECT cleanup_notifications(user_ids => ARRAY(SELECT md5(i::text)::uuid FROM generate_series(1, 100000) AS i))",
+		`
+			SELECT cleanup_notifications(user_ids => ARRAY(SELECT md5(i::text)::uuid
+				FROM generate_series(1, 100000) AS i))`,
 		"SELECT plan_notification_cleanup(2147483647, 2147483647, 2147483647)",
 		"SELECT cleanup_next_batch(id) FROM plan_notification_cleanup(1, 0, 1)",
 		"SELECT cleanup_next_batch(id) FROM plan_notification_cleanup(1, 0, 2147483647)",
@@ -109,7 +126,8 @@ func TestOperationsRefuseBadArguments(t *testing.T) {
 		`SELECT purge_notifications('0')`,
 		`SELECT purge_notifications('-1 day')`,
 		`SELECT purge_notifications('1 month -30 days -1 second')`,
-		`SELECT purge_notifications('361 days -1 year')`, // more than 0 as intervals compare, but it leads into the future
+		// More than 0 as intervals compare, but it leads into the future.
+		`SELECT purge_notifications('361 days -1 year')`,
 		`SELECT purge_notifications(max_rows => 0)`,
 		`SELECT purge_notifications(max_rows => NULL)`,
 		`CALL cleanup_notifications_in_batches(max_notifications => 0)`,
@@ -123,7 +141,8 @@ func TestOperationsRefuseBadArguments(t *testing.T) {
 			t.Errorf("no hint for %s", call)
 		}
 	}
-	if pgtest.One[string](d, pgtest.LiveChecksum) != before || pgtest.One[int](d, `SELECT count(*) FROM notification_cleanup_runs`) != 0 {
+	if pgtest.One[string](d, pgtest.LiveChecksum) != before ||
+		pgtest.One[int](d, `SELECT count(*) FROM notification_cleanup_runs`) != 0 {
 		t.Error("something was written")
 	}
 }

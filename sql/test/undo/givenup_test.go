@@ -46,7 +46,8 @@ func TestUndoOfARunThatIsNotThroughGivesItUp(t *testing.T) {
 		t.Errorf("deleted are %q, or the run goes on", got)
 	}
 	run = d.Record(run)
-	if run.FinishedAt != nil || run.Restored != 200 || run.Counts != (pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 200}) {
+	if run.FinishedAt != nil || run.Restored != 200 ||
+		run.Counts != (pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 200}) {
 		t.Errorf("the record is %+v", run)
 	}
 	d.WantQueue("0 0")

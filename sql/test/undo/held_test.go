@@ -25,7 +25,9 @@ func restoreInBackground(d *pgtest.Database, call string) (result func() *int) {
 }
 
 const restoreWaits = `SELECT EXISTS (SELECT FROM pg_stat_activity
-	WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'SELECT %restore_%')`
+	WHERE datname = current_database()
+		AND wait_event_type = 'Lock'
+		AND query LIKE 'SELECT %restore_%')`
 
 func TestUndoSkipsWhatIsHeldAndWaitsForItLastWithNothingInHand(t *testing.T) {
 	t.Parallel()
@@ -40,7 +42,10 @@ func TestUndoSkipsWhatIsHeldAndWaitsForItLastWithNothingInHand(t *testing.T) {
 	d.Refused("SELECT restore_next_batch(1)", "55P03")
 	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
 	d.Eventually(restoreWaits)
-	d.Exec("SELECT FROM notifications WHERE " + pgtest.NotificationNumber + " NOT IN (1, 500, 901) FOR UPDATE NOWAIT")
+	d.Exec(
+		"SELECT FROM notifications WHERE " + pgtest.NotificationNumber +
+			" NOT IN (1, 500, 901) FOR UPDATE NOWAIT",
+	)
 	d.Exec("SELECT FROM notification_cleanup_runs FOR UPDATE NOWAIT")
 	other.Exec("COMMIT")
 	if n := result(); n == nil || *n != 3 || restoreAll(d, 10) != nil {
@@ -57,7 +62,9 @@ func TestUndoInOneTransactionRestoresWhatWasHeldToo(t *testing.T) {
 	other := d.Hold(pgtest.NotificationNumber + " IN (1, 500, 901)")
 	result := restoreInBackground(d, "SELECT restore_notifications(1)")
 	d.Eventually(restoreWaits)
-	other.Exec("UPDATE notifications SET message = 'later' WHERE " + pgtest.NotificationNumber + " = 500")
+	other.Exec(
+		"UPDATE notifications SET message = 'later' WHERE " + pgtest.NotificationNumber + " = 500",
+	)
 	other.Exec("DELETE FROM notifications WHERE " + pgtest.NotificationNumber + " = 901; COMMIT")
 	if n := result(); n == nil || *n != 900 {
 		t.Errorf("restored %v, want 900", n)
@@ -65,23 +72,36 @@ func TestUndoInOneTransactionRestoresWhatWasHeldToo(t *testing.T) {
 	wantRestored(d, 900, "")
 }
 
-// What was waited for is not of this run any more, but its lock is got all the same. Somebody else may hold the next and wait for that.
+// What was waited for is not of this run any more, but its lock is got all the same. Somebody else
+// may hold the next and wait for that.
 func TestUndoDoesNotWaitForASecondOneWithTheFirstInHand(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Cleanup("")
 	var first, second int
-	for _, n := range pgtest.All[int](d, "SELECT "+pgtest.NotificationNumber+" FROM notifications WHERE deleted_at IS NOT NULL ORDER BY ctid LIMIT 2") {
+	for _, n := range pgtest.All[int](
+		d,
+		"SELECT "+pgtest.NotificationNumber+" FROM notifications WHERE deleted_at IS NOT NULL ORDER"+
+			" BY ctid LIMIT 2",
+	) {
 		first, second = second, n
 	}
-	former, latter := d.Hold(fmt.Sprint(pgtest.NotificationNumber, " = ", first)), d.Hold(fmt.Sprint(pgtest.NotificationNumber, " = ", second))
+	former, latter := d.Hold(
+		fmt.Sprint(pgtest.NotificationNumber, " = ", first),
+	), d.Hold(
+		fmt.Sprint(pgtest.NotificationNumber, " = ", second),
+	)
 	if n := pgtest.One[int](d, "SELECT restore_next_batch(1)"); n != 899 {
 		t.Errorf("restored %d, want 899", n)
 	}
 	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
 	d.Eventually(restoreWaits)
-	former.Exec(fmt.Sprintf("UPDATE notifications SET deleted_at = '2025-06-01Z' WHERE %s = %d; COMMIT", pgtest.NotificationNumber, first))
+	former.Exec(fmt.Sprintf(`
+		UPDATE notifications
+		SET deleted_at = '2025-06-01Z'
+		WHERE %s = %d;
+		COMMIT`, pgtest.NotificationNumber, first))
 	if n := result(); n == nil || *n != 0 {
 		t.Errorf("the call returned %v, want 0", n)
 	}
@@ -103,7 +123,10 @@ func TestUndoHasNoDeadlockWithTheApplication(t *testing.T) {
 		for stop.Err() == nil {
 			batch := "BEGIN"
 			for range 5 {
-				batch += fmt.Sprintf("; UPDATE notifications SET message = 'x' WHERE id = lpad('%d', 32, '0')::uuid", 1+rand.IntN(901))
+				batch += fmt.Sprintf(
+					"; UPDATE notifications SET message = 'x' WHERE id = lpad('%d', 32, '0')::uuid",
+					1+rand.IntN(901),
+				)
 			}
 			if _, err := application.Conn.Exec(context.Background(), batch+"; COMMIT"); err != nil {
 				done <- err
@@ -142,7 +165,11 @@ func TestUndoTakesWhatMovesUnderIt(t *testing.T) {
 	other.Exec("SELECT pg_advisory_lock(1)")
 	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
 	d.Eventually(restoreWaits)
-	other.Exec("UPDATE notifications SET user_id = " + pgtest.Key(pgtest.Bob) + ", created_at = now() WHERE deleted_at IS NOT NULL")
+	other.Exec(
+		"UPDATE notifications SET user_id = " + pgtest.Key(
+			pgtest.Bob,
+		) + ", created_at = now() WHERE deleted_at IS NOT NULL",
+	)
 	other.Exec("SELECT pg_advisory_unlock(1)")
 	if n := result(); n == nil || *n != 901 {
 		t.Errorf("restored %v, want 901", n)

@@ -28,7 +28,8 @@ func wantRestored(d *pgtest.Database, want int, left string) {
 	if got := d.Numbers("deleted_at IS NOT NULL"); got != left {
 		d.T.Errorf("still deleted are %q, want %q", got, left)
 	}
-	if got := pgtest.One[int](d, "SELECT notifications_restored FROM notification_cleanup_runs WHERE id = 1"); got != want {
+	if got := pgtest.One[int](d, `
+		SELECT notifications_restored FROM notification_cleanup_runs WHERE id = 1`); got != want {
 		d.T.Errorf("the record says %d restored, want %d", got, want)
 	}
 }
@@ -65,11 +66,15 @@ func TestUndoInBatchesGoesThroughTheTableInItsOrder(t *testing.T) {
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Cleanup("")
-	d.Exec("CREATE TABLE before AS SELECT id, ctid AS place FROM notifications WHERE deleted_at IS NOT NULL")
+	d.Exec(`
+		CREATE TABLE before AS SELECT id, ctid AS place FROM notifications WHERE deleted_at IS NOT NULL`)
 	restoreAll(d, 100)
 	const batches = `SELECT count(*) = 10 AND bool_and(lower > previous) IS NOT FALSE FROM (
 		SELECT lower, lag(upper) OVER (ORDER BY lower) AS previous FROM (
-			SELECT min(place) AS lower, max(place) AS upper FROM before JOIN notifications AS n USING (id) GROUP BY n.xmin::text) AS batch) AS batch`
+			SELECT min(place) AS lower, max(place) AS upper
+			FROM before
+			JOIN notifications AS n USING (id)
+			GROUP BY n.xmin::text) AS batch) AS batch`
 	if !pgtest.One[bool](d, batches) {
 		t.Error("the batches overlap, or they are not 10")
 	}
@@ -84,10 +89,19 @@ func TestUndoAfterEachWayOfRunning(t *testing.T) {
 			d.Exec(pgtest.Inboxes)
 			// An earlier run and a user have deleted some.
 			d.Exec(`SELECT cleanup_notifications(max_notifications => 1060)`)
-			d.Exec(`UPDATE notifications SET deleted_at = now() WHERE id IN (SELECT id FROM notifications WHERE user_id = md5('2')::uuid ORDER BY created_at LIMIT 10)`)
+			d.Exec(`
+				UPDATE notifications
+				SET deleted_at = now()
+				WHERE id IN (SELECT id FROM notifications WHERE user_id = md5('2')::uuid ORDER BY created_at
+					LIMIT 10)`)
 			clean(d)
 			run := pgtest.One[int64](d, `SELECT max(id) FROM notification_cleanup_runs`)
-			d.Exec(fmt.Sprintf(`DELETE FROM notifications WHERE id = (SELECT n.id FROM notifications AS n JOIN notification_cleanup_runs AS r ON n.deleted_at = r.started_at WHERE r.id = %d LIMIT 1)`, run))
+			d.Exec(fmt.Sprintf(`
+				DELETE FROM notifications
+				WHERE id = (SELECT n.id FROM notifications AS n
+					JOIN notification_cleanup_runs AS r ON n.deleted_at = r.started_at
+					WHERE r.id = %d
+					LIMIT 1)`, run))
 			if n := pgtest.One[int](d, `SELECT restore_notifications(1)`); n != 1000 {
 				t.Errorf("restored %d of the earlier run, want 1000", n)
 			}
@@ -97,10 +111,13 @@ func TestUndoAfterEachWayOfRunning(t *testing.T) {
 			if n := pgtest.One[int](d, `SELECT restore_notifications($1)`, run); n != 0 {
 				t.Errorf("restored %d more the second time", n)
 			}
-			if n := pgtest.One[int](d, `SELECT count(*) FILTER (WHERE deleted_at IS NOT NULL) FROM notifications`); n != 10 {
+			if n := pgtest.One[int](d, `
+				SELECT count(*) FILTER (WHERE deleted_at IS NOT NULL) FROM notifications`); n != 10 {
 				t.Errorf("%d are deleted, want the 10 of the user", n)
 			}
-			if restored := pgtest.One[string](d, `SELECT string_agg(id || ': ' || notifications_restored, ', ' ORDER BY id) FROM notification_cleanup_runs`); restored != fmt.Sprintf("1: 1000, %d: 939", run) {
+			if restored := pgtest.One[string](d, `
+				SELECT string_agg(id || ': ' || notifications_restored, ', ' ORDER BY id)
+				FROM notification_cleanup_runs`); restored != fmt.Sprintf("1: 1000, %d: 939", run) {
 				t.Errorf("the records say %s restored", restored)
 			}
 		})
@@ -115,7 +132,8 @@ func TestRestoredNotificationsGoAgainWithTheNextRun(t *testing.T) {
 	d.Exec(`SELECT cleanup_notifications()`)
 	after := pgtest.One[string](d, pgtest.LiveChecksum)
 	stdout, _, _ := d.Program(nil, "restore", "1")
-	if stdout != `{"notifications_restored":1950}`+"\n" || pgtest.One[string](d, pgtest.LiveChecksum) != before {
+	if stdout != `{"notifications_restored":1950}`+"\n" ||
+		pgtest.One[string](d, pgtest.LiveChecksum) != before {
 		t.Errorf("stdout %s, or other notifications are live than before", stdout)
 	}
 	d.Exec(`SELECT cleanup_notifications(max_notifications => 1200)`)
@@ -133,9 +151,16 @@ func TestRestoreCountsOnlyWhatATriggerLetThrough(t *testing.T) {
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Cleanup("")
-	d.Exec(`CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.deleted_at := OLD.deleted_at; RETURN NEW; END$$;
-		CREATE TRIGGER keep BEFORE UPDATE ON notifications FOR EACH ROW WHEN (OLD.` + pgtest.FirstNotification + `) EXECUTE FUNCTION keep()`)
-	if n := pgtest.One[int](d, `SELECT restore_notifications(1)`); n != 900 || d.Numbers("deleted_at IS NOT NULL") != "1" {
+	d.Exec(`
+		CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			NEW.deleted_at := OLD.deleted_at;
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER keep BEFORE UPDATE ON notifications
+		FOR EACH ROW WHEN (OLD.` + pgtest.FirstNotification + `) EXECUTE FUNCTION keep()`)
+	if n := pgtest.One[int](d, `SELECT restore_notifications(1)`); n != 900 ||
+		d.Numbers("deleted_at IS NOT NULL") != "1" {
 		t.Errorf("restored %d, want 900: still deleted are %q", n, d.Numbers("deleted_at IS NOT NULL"))
 	}
 }
@@ -143,7 +168,10 @@ func TestRestoreCountsOnlyWhatATriggerLetThrough(t *testing.T) {
 // More of them than a batch lie before all others.
 func TestATriggerThatKeepsSomeDeletedDoesNotKeepTheOthers(t *testing.T) {
 	t.Parallel()
-	for name, body := range map[string]string{"vetoed": "RETURN NULL;", "reset": "NEW.deleted_at := OLD.deleted_at; RETURN NEW;"} {
+	for name, body := range map[string]string{
+		"vetoed": "RETURN NULL;",
+		"reset":  "NEW.deleted_at := OLD.deleted_at; RETURN NEW;",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
@@ -151,9 +179,11 @@ func TestATriggerThatKeepsSomeDeletedDoesNotKeepTheOthers(t *testing.T) {
 			d.Insert(pgtest.Alice, "read", 1, 1001)
 			d.Cleanup("")
 			d.Exec(`CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN ` + body + ` END$$;
-				CREATE TRIGGER keep BEFORE UPDATE ON notifications FOR EACH ROW WHEN (OLD.user_id = ` + pgtest.Key(pgtest.Bob) + `) EXECUTE FUNCTION keep()`)
+				CREATE TRIGGER keep BEFORE UPDATE ON notifications
+				FOR EACH ROW WHEN (OLD.user_id = ` + pgtest.Key(pgtest.Bob) + `) EXECUTE FUNCTION keep()`)
 			other := d.Hold(pgtest.FirstNotification)
-			result := restoreInBackground(d, "SELECT sum(restore_next_batch(1, 300)) FROM generate_series(1, 8)")
+			result := restoreInBackground(d,
+				"SELECT sum(restore_next_batch(1, 300)) FROM generate_series(1, 8)")
 			d.Eventually(restoreWaits)
 			other.Exec("COMMIT")
 			if n := result(); n == nil || *n != 901 {
