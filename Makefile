@@ -2,6 +2,7 @@
 
 N ?= 200000
 IMAGE ?= notification-cleanup
+JOBS ?= 2
 bench: N = 1000000
 bench: ROUNDS = 0
 bench-large: N = 10000000
@@ -14,6 +15,7 @@ export PATH := $(CURDIR)/.build:$(PATH)
 export RAPID_CHECKS ?= 150
 LONG := $(addprefix ./sql/test/,model exact load long)
 CITUS := $(addprefix ./sql/test/,model lastword exact)
+SLOW := ^TestLong|^TestPgCron$$|^TestPlainGoose|^TestSnapshotEquals|^TestTheNextRunPuts|^TestAStandby|PgBouncer
 
 .PHONY: help
 help: ## list the targets
@@ -110,8 +112,8 @@ test-citus: build ## the model, the interleavings and the kills on a Citus clust
 		go test -count=1 -timeout 1h -p 1 -parallel 3 -skip '^TestTheNaive' $(CITUS)
 
 .PHONY: mutate
-mutate: build pg-cron .build/goose ## break the core statements one by one, a test must go red each time; ONLY=regexp picks some
-	@ONLY='$(value ONLY)' .ci/mutate
+mutate: build pg-cron .build/goose ## break clauses one by one, a test must go red each time; ONLY=regexp picks some, JOBS=2 at a time
+	@go run ./sql/test/mutate -jobs $(JOBS) -skip '$(SLOW)' -only '$(value ONLY)'
 
 .PHONY: lint
 lint: build plpgsql-check ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check
@@ -130,8 +132,9 @@ snapshot: ## freeze the routines of sql/ into their migration
 	@.ci/snapshot
 
 .PHONY: verify
-verify: ## check that the frozen copies equal sql/
+verify: ## check that the frozen copies equal sql/, and that each mutant finds what it changes
 	@.ci/snapshot --check
+	@go run ./sql/test/mutate -check
 
 # What is missing is installed where apt-get may do it; elsewhere with-postgres says what to do.
 apt_install = [ "$$(id -u)" = 0 ] && sudo= || sudo='sudo -n'; \
