@@ -213,7 +213,7 @@ func (t *trial) smoke(ctx context.Context) error {
 // test runs the tests of a step up to the first red one.
 func (t *trial) test(ctx context.Context, s step) (killer string, err error) {
 	arguments := []string{
-		"test", "-json", "-count=1", "-p=1", "-vet=off", "-short", "-timeout=6m", "-skip", t.slow,
+		"test", "-json", "-count=1", "-p=1", "-vet=off", "-short", "-timeout=15m", "-skip", t.slow,
 	}
 	if s.tests != nil {
 		arguments = append(arguments, "-run", "^("+strings.Join(s.tests, "|")+")$")
