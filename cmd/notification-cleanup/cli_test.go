@@ -47,6 +47,28 @@ func TestRunEqualsTheFunction(t *testing.T) {
 	}
 }
 
+// Each waits in a batch of its own for a table that another session has locked against writers.
+func TestEachWorkerHasAConnection(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Exec(pgtest.Inboxes)
+	other := d.OpenSession()
+	other.Exec(`BEGIN; LOCK TABLE notifications IN EXCLUSIVE MODE`)
+	ended := make(chan int, 1)
+	go func() {
+		_, _, status := command(t, d, nil, "run", "-batch-size", "1", "-workers", "3")
+		ended <- status
+	}()
+	d.Eventually(`
+		SELECT count(*) = 3
+		FROM pg_locks
+		WHERE relation = 'notifications'::regclass AND NOT granted`)
+	other.Exec(`COMMIT`)
+	if status := <-ended; status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
 func TestRunPrintsTheRecordWithTheColumnNames(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)

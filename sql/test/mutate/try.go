@@ -116,10 +116,8 @@ func (t *tree) try(ctx context.Context, m *mutant, slow string) (killer string, 
 	if err != nil {
 		return "", err
 	}
-	snapshot := exec.CommandContext(ctx, "make", "--no-print-directory", "snapshot")
-	snapshot.Dir = trial.source
-	if output, err := snapshot.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("make snapshot: %w: %s", err, lastLine(string(output)))
+	if err := trial.build(ctx); err != nil {
+		return "", err
 	}
 	stop, err := trial.startServer()
 	if err != nil {
@@ -143,6 +141,22 @@ type trial struct {
 	temporary string // what the tests leave behind when they are killed
 	slow      string // the tests to skip
 	url       string // of the server
+}
+
+// build freezes the routines and compiles the program. Without that a test that compiles it would
+// seem to kill a mutant that Go does not understand.
+func (t *trial) build(ctx context.Context) error {
+	snapshot := exec.CommandContext(ctx, "make", "--no-print-directory", "snapshot")
+	snapshot.Dir = t.source
+	if output, err := snapshot.CombinedOutput(); err != nil {
+		return fmt.Errorf("make snapshot: %w: %s", err, lastLine(string(output)))
+	}
+	program := exec.CommandContext(ctx, "go", "build", "./cmd/...")
+	program.Dir = t.source
+	if output, err := program.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w: %s", err, lastLine(string(output)))
+	}
+	return nil
 }
 
 // startServer starts a server that ends when stop is called, or when this process ends, since it
