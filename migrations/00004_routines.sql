@@ -200,37 +200,72 @@ REVOKE ALL ON FUNCTION notification_cleanup_doctor() FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_doctor.sql
 
 -- frozen copy of sql/doctor/notification_cleanup_health.sql
--- What a monitor asks, in one row: SELECT * FROM notification_cleanup_health;
+-- What a monitor asks, in one row.
+--
+--     SELECT * FROM notification_cleanup_health;
 CREATE OR REPLACE VIEW notification_cleanup_health AS
 SELECT
     last_run.finished_at AS last_finished_at,
     CASE
-        WHEN EXISTS (SELECT FROM notification_cleanup_throttles AS t WHERE t.stopped_at IS NOT NULL) THEN 'stopped'
+        WHEN EXISTS (
+            SELECT
+            FROM notification_cleanup_throttles AS t
+            WHERE t.stopped_at IS NOT NULL
+        ) THEN 'stopped'
         WHEN last_run.id IS NULL THEN 'never ran'
         WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
         WHEN last_run.notifications_deleted > 0 THEN 'deleted'
         ELSE 'nothing to delete'
     END AS last_outcome,
-    floor(extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60)::bigint AS minutes_since_last_finished,
+    floor(
+        extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60
+    )::bigint AS minutes_since_last_finished,
     last_run.users_still_over_limit,
-    (SELECT count(*) FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND r.started_at > now() - interval '36 hours') AS runs_unfinished,
+    (
+        SELECT count(*)
+        FROM notification_cleanup_runs AS r
+        WHERE r.finished_at IS NULL
+            AND r.started_at > now() - interval '36 hours'
+    ) AS runs_unfinished,
     (
         SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
         FROM notification_cleanup_runs AS r
         WHERE coalesce(r.finished_at, r.started_at) > (
             SELECT min(coalesce(greatest(t.last_vacuum, t.last_autovacuum), '-infinity'))
             FROM pg_stat_all_tables AS t
-            WHERE t.n_dead_tup > 0 AND (t.relid = 'notifications'::regclass OR t.relid IN (SELECT p.relid FROM pg_partition_tree('notifications') AS p))
+            WHERE t.n_dead_tup > 0
+                AND (
+                    t.relid = 'notifications'::regclass
+                    OR t.relid IN (SELECT p.relid FROM pg_partition_tree('notifications') AS p)
+                )
         )
     ) AS notifications_to_vacuum
-FROM (VALUES (1)) AS one_row LEFT JOIN (SELECT * FROM notification_cleanup_runs AS r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at DESC LIMIT 1) AS last_run ON true;
-COMMENT ON VIEW notification_cleanup_health IS 'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an end, and if the table needs a VACUUM.';
-COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS 'When the last finished run ended; NULL if none ever did.';
-COMMENT ON COLUMN notification_cleanup_health.last_outcome IS 'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, while a run waits for the next call to go on.';
-COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS 'Whole minutes since last_finished_at.';
-COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS 'Users whom that run left over the limit.';
-COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS 'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
-COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 for a view, and on Citus.';
+FROM (VALUES (1)) AS one_row
+LEFT JOIN (
+    SELECT *
+    FROM notification_cleanup_runs AS r
+    WHERE r.finished_at IS NOT NULL
+    ORDER BY r.finished_at DESC
+    LIMIT 1
+) AS last_run ON true;
+COMMENT ON VIEW notification_cleanup_health IS
+'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an '
+'end, and if the table needs a VACUUM.';
+COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
+'When the last finished run ended; NULL if none ever did.';
+COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
+'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
+'while a run waits for the next call to go on.';
+COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
+'Whole minutes since last_finished_at.';
+COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
+'Users whom that run left over the limit.';
+COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS
+'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
+COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
+'What runs have deleted since the last VACUUM of the table: until the next one, each count of live '
+'notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 '
+'for a view, and on Citus.';
 REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_health.sql
 
@@ -304,51 +339,95 @@ REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_indexes.sql
 
 -- frozen copy of sql/pace/notification_replicas.sql
--- Which standbys and slots there are, and how far each has come: SELECT * FROM notification_replicas();
+-- Which standbys and slots there are, and how far each of them has come.
+--
+--     SELECT * FROM notification_replicas();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_replicas()
-RETURNS TABLE (replica text, lsn pg_lsn)
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
+RETURNS TABLE (
+    replica text,
+    lsn pg_lsn
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 BEGIN
     IF NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', HINT = format('GRANT pg_read_all_stats TO %I, or leave max_replica_lag NULL.', current_user),
-            MESSAGE = format('max_replica_lag: %I may not see how far the standbys are behind', current_user);
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format(
+                'max_replica_lag: %I may not see how far the standbys are behind',
+                current_user
+            ),
+            HINT = format(
+                'GRANT pg_read_all_stats TO %I, or leave max_replica_lag NULL.',
+                current_user
+            );
     END IF;
     RETURN QUERY
-    SELECT format('standby %I', r.application_name), r.replay_lsn FROM pg_stat_replication AS r WHERE r.replay_lsn IS NOT NULL UNION ALL
-    SELECT format('%s slot %I', s.slot_type, s.slot_name), coalesce(s.confirmed_flush_lsn, s.restart_lsn) FROM pg_replication_slots AS s
-    WHERE s.wal_status <> 'lost' AND (s.slot_type = 'logical' OR NOT s.active);  -- an active physical one is that of a standby above, or of a backup
+    SELECT
+        format('standby %I', r.application_name),
+        r.replay_lsn
+    FROM pg_stat_replication AS r
+    WHERE r.replay_lsn IS NOT NULL
+    UNION ALL
+    -- An active physical slot is that of a standby, which is listed above, or of a backup.
+    SELECT
+        format('%s slot %I', s.slot_type, s.slot_name),
+        coalesce(s.confirmed_flush_lsn, s.restart_lsn)
+    FROM pg_replication_slots AS s
+    WHERE s.wal_status <> 'lost'
+        AND (s.slot_type = 'logical' OR NOT s.active);
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_replicas() IS
-'Whom max_replica_lag waits for: each standby with the position that it has replayed, each logical slot with the one that its reader has confirmed, and each slot of a standby that is away.';
+'What max_replica_lag waits for: each standby with the position that it has replayed, each logical '
+'slot with the position that its reader has confirmed, and each slot of a standby that is away.';
 REVOKE ALL ON FUNCTION notification_replicas() FROM PUBLIC;
 -- end of sql/pace/notification_replicas.sql
 
 -- frozen copy of sql/pace/stop_notification_cleanup.sql
--- Stops a run that is under way, whoever works on it: SELECT stop_notification_cleanup(7);
+-- Stops a run that is under way, whoever works on it.
+--
+--     SELECT stop_notification_cleanup(7);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION stop_notification_cleanup(run_id bigint)
+CREATE OR REPLACE FUNCTION stop_notification_cleanup(
+    run_id bigint
+)
 RETURNS boolean
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM notification_cleanup_runs AS r WHERE r.id = stop_notification_cleanup.run_id) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs.',
-            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
+    IF NOT EXISTS (
+        SELECT
+        FROM notification_cleanup_runs AS r
+        WHERE r.id = stop_notification_cleanup.run_id
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'no cleanup run %s',
+                coalesce(stop_notification_cleanup.run_id::text, 'NULL')
+            ),
+            HINT = 'run_id takes an id of notification_cleanup_runs.';
     END IF;
-    UPDATE notification_cleanup_throttles AS t SET stopped_at = clock_timestamp() WHERE t.run_id = stop_notification_cleanup.run_id;
+    UPDATE notification_cleanup_throttles AS t
+    SET stopped_at = clock_timestamp()
+    WHERE t.run_id = stop_notification_cleanup.run_id;
     RETURN FOUND;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION stop_notification_cleanup(bigint) IS
-'Lets every session that works on a run end after its batch, with a notice; what they deleted stays. Returns whether the run had anything left.
-The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), which is one statement: cancel that.';
+'Lets every session that works on a run end after its batch, with a notice; what they deleted '
+'stays. Returns whether the run had anything left.
+The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), '
+'which is one statement: cancel that.';
 REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;
 -- end of sql/pace/stop_notification_cleanup.sql
 
@@ -497,24 +576,44 @@ REVOKE ALL ON FUNCTION notification_inboxes(notification_user_id[], integer, tim
 -- end of sql/rule/notification_inboxes.sql
 
 -- frozen copy of sql/rule/notification_stats.sql
--- Live totals, in one pass over the live index: SELECT * FROM notification_stats();
+-- Live totals, counted in one pass over the live index.
+--
+--     SELECT * FROM notification_stats();
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_stats(max_notifications integer DEFAULT 1000)
-RETURNS TABLE (total_notifications bigint, users_with_notifications bigint, users_over_limit bigint)
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
+CREATE OR REPLACE FUNCTION notification_stats(
+    max_notifications integer DEFAULT 1000
+)
+RETURNS TABLE (
+    total_notifications bigint,
+    users_with_notifications bigint,
+    users_over_limit bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
 SET jit = off
 AS $$
 BEGIN
-    IF (max_notifications >= 1) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'max_notifications takes 1 or more.',
-            MESSAGE = format('invalid limit: max_notifications => %L', max_notifications);
+    IF (notification_stats.max_notifications >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limit: max_notifications => %L',
+                notification_stats.max_notifications
+            ),
+            HINT = 'max_notifications takes 1 or more.';
     END IF;
     RETURN QUERY
-    SELECT coalesce(sum(inbox.total), 0)::bigint, count(inbox.user_id), count(inbox.user_id) FILTER (WHERE inbox.total > max_notifications)
+    SELECT
+        coalesce(sum(inbox.total), 0)::bigint,
+        count(inbox.user_id),
+        count(inbox.user_id) FILTER (WHERE inbox.total > notification_stats.max_notifications)
     FROM (
-        -- Rows without a user are one group of their own, counted in the total only.
-        SELECT n.user_id, count(*) AS total
+        -- Rows without a user are one group of their own, which counts in the total only.
+        SELECT
+            n.user_id,
+            count(*) AS total
         FROM notifications AS n
         WHERE n.deleted_at IS NULL
         GROUP BY n.user_id
@@ -523,56 +622,129 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_stats(integer) IS
-'Live notifications, users who have any, and users with more than max_notifications of them. Reads only; works on a hot standby.';
+'Live notifications, users who have any, and users with more than max_notifications of them. '
+'Reads only; works on a hot standby.';
 REVOKE ALL ON FUNCTION notification_stats(integer) FROM PUBLIC;
 -- end of sql/rule/notification_stats.sql
 
 -- frozen copy of sql/rule/preview_notification_cleanup.sql
--- The dry run, a row for each user over the limit, the most first: SELECT * FROM preview_notification_cleanup(500, 50);
+-- The dry run: a row for each user over the limit, the one with the most to delete first.
+--
+--     SELECT * FROM preview_notification_cleanup(max_notifications => 500, min_keep => 50);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION preview_notification_cleanup(max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100)
-RETURNS TABLE (user_id notification_user_id, total_notifications bigint, unread_notifications bigint, deletable_notifications bigint)
-LANGUAGE sql STABLE
-SET search_path FROM CURRENT SET row_security = off
+CREATE OR REPLACE FUNCTION preview_notification_cleanup(
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100
+)
+RETURNS TABLE (
+    user_id notification_user_id,
+    total_notifications bigint,
+    unread_notifications bigint,
+    deletable_notifications bigint
+)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
-    SELECT e.user_id, e.total, e.unread, e.deletable
-    FROM notification_excess(max_notifications, min_keep, NULL, statement_timestamp(), false) AS e
+SELECT
+    e.user_id,
+    e.total,
+    e.unread,
+    e.deletable
+FROM notification_excess(
+    preview_notification_cleanup.max_notifications,
+    preview_notification_cleanup.min_keep,
+    NULL,
+    statement_timestamp(),
+    false
+) AS e
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION preview_notification_cleanup(integer, integer) IS
-'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, unread and deletable notifications. Reads only; works on a hot standby.';
+'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, '
+'unread and deletable notifications. Reads only; works on a hot standby.';
 REVOKE ALL ON FUNCTION preview_notification_cleanup(integer, integer) FROM PUBLIC;
 -- end of sql/rule/preview_notification_cleanup.sql
 
 -- frozen copy of sql/rule/preview_notification_limits.sql
--- Which limit? A row for each of some, all from one look: SELECT * FROM preview_notification_limits('{500,1000,2000}', 50);
+-- Which limit is right? A row for each of several limits, all of them from one look at the table.
+--
+--     SELECT * FROM preview_notification_limits('{500,1000,2000}', min_keep => 50);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION preview_notification_limits(
-    limits integer[] DEFAULT '{100,250,500,1000,2000,5000,10000}', min_keep integer DEFAULT 100
+    limits integer[] DEFAULT '{100,250,500,1000,2000,5000,10000}',
+    min_keep integer DEFAULT 100
 )
-RETURNS TABLE (max_notifications integer, users_over_limit bigint, deletable_notifications bigint, deletable_percent numeric, users_still_over_limit bigint)
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
+RETURNS TABLE (
+    max_notifications integer,
+    users_over_limit bigint,
+    deletable_notifications bigint,
+    deletable_percent numeric,
+    users_still_over_limit bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 DECLARE
-    v_smallest CONSTANT integer := (SELECT min(l) FROM unnest(limits) AS l HAVING count(*) = count(l));
+    -- NULL where one of the limits is NULL, or where there is none.
+    v_smallest CONSTANT integer := (
+        SELECT min(l)
+        FROM unnest(preview_notification_limits.limits) AS l
+        HAVING count(*) = count(l)
+    );
 BEGIN
-    IF (v_smallest >= 1 AND min_keep BETWEEN 0 AND v_smallest) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'limits takes one or more, each of 1 or more, min_keep 0 to the smallest of them.',
-            MESSAGE = format('invalid limits: limits => %L, min_keep => %L', limits, min_keep);
+    IF (
+        v_smallest >= 1
+        AND preview_notification_limits.min_keep BETWEEN 0 AND v_smallest
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limits: limits => %L, min_keep => %L',
+                preview_notification_limits.limits,
+                preview_notification_limits.min_keep
+            ),
+            HINT = 'limits takes one or more, each of 1 or more, '
+                'min_keep 0 to the smallest of them.';
     END IF;
-    RETURN QUERY  -- whom a limit leaves alone depends on it, but not what goes of whoever is over it
-    SELECT l.max_notifications, count(e.total), coalesce(sum(e.deletable), 0)::bigint,
-        coalesce(round(100 * sum(e.deletable) / (SELECT s.total_notifications FROM notification_stats() AS s), 1), 0.0),
+    -- A limit decides which users are over it, but not what goes of a user who is. So everybody
+    -- over the smallest limit is ranked once, and serves every larger limit that they are over.
+    RETURN QUERY
+    SELECT
+        l.max_notifications,
+        count(e.total),
+        coalesce(sum(e.deletable), 0)::bigint,
+        coalesce(
+            round(
+                100 * sum(e.deletable)
+                / (SELECT s.total_notifications FROM notification_stats() AS s),
+                1
+            ),
+            0.0
+        ),
         count(*) FILTER (WHERE e.total - e.deletable > l.max_notifications)
-    FROM (SELECT DISTINCT unnest(preview_notification_limits.limits)) AS l (max_notifications)
-    LEFT JOIN notification_excess(v_smallest, min_keep, NULL, statement_timestamp(), false) AS e ON e.total > l.max_notifications
-    GROUP BY l.max_notifications ORDER BY l.max_notifications;
+    FROM (
+        SELECT DISTINCT unnest(preview_notification_limits.limits)
+    ) AS l (max_notifications)
+    LEFT JOIN notification_excess(
+        v_smallest,
+        preview_notification_limits.min_keep,
+        NULL,
+        statement_timestamp(),
+        false
+    ) AS e ON e.total > l.max_notifications
+    GROUP BY l.max_notifications
+    ORDER BY l.max_notifications;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION preview_notification_limits(integer[], integer) IS
-'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) in sum, and which percentage of all live notifications it would delete. Reads only; works on a hot standby.';
+'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) '
+'in sum, and which percentage of all live notifications it would delete. Reads only; works on a '
+'hot standby.';
 REVOKE ALL ON FUNCTION preview_notification_limits(integer[], integer) FROM PUBLIC;
 -- end of sql/rule/preview_notification_limits.sql
 
@@ -1004,33 +1176,77 @@ REVOKE ALL ON FUNCTION plan_notification_cleanup(integer, integer, integer, doub
 -- end of sql/run/plan_notification_cleanup.sql
 
 -- frozen copy of sql/undo/purge_notifications.sql
--- The end of the life cycle, to be called until it returns 0: SELECT purge_notifications('30 days', 10000);
+-- The end of the life cycle. Call it until it returns 0.
+--
+--     SELECT purge_notifications(retention => '30 days', max_rows => 10000);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION purge_notifications(retention interval DEFAULT '30 days', max_rows integer DEFAULT 10000)
+CREATE OR REPLACE FUNCTION purge_notifications(
+    retention interval DEFAULT '30 days',
+    max_rows integer DEFAULT 10000
+)
 RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off SET jit = off SET plan_cache_mode = force_custom_plan
--- By the index on deleted_at, and then by the ctid, in the one partition that can have the row.
-SET enable_hashjoin = off SET enable_sort = off SET random_page_cost = 0
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET plan_cache_mode = force_custom_plan
+-- The plan is to find by the index on deleted_at, and then to delete by the place (ctid), in the
+-- one partition that can have the row: not to hash or sort the whole table for a batch of it.
+SET enable_hashjoin = off
+SET enable_sort = off
+SET random_page_cost = 0
 AS $$
 DECLARE
     v_purged bigint := 0::bigint;
     v_users notification_user_id[];
     v_rows bigint;
 BEGIN
-    IF (retention > interval '0' AND now() - retention < now() AND max_rows >= 1) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'retention takes a positive interval, max_rows 1 or more.',
-            MESSAGE = format('invalid limits: retention => %L, max_rows => %L', retention, max_rows);
+    IF (
+        purge_notifications.retention > interval '0'
+        AND now() - purge_notifications.retention < now()
+        AND purge_notifications.max_rows >= 1
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limits: retention => %L, max_rows => %L',
+                purge_notifications.retention,
+                purge_notifications.max_rows
+            ),
+            HINT = 'retention takes a positive interval, max_rows 1 or more.';
     END IF;
-    FOR v_users, v_rows IN SELECT s.user_ids, s.notifications FROM notification_deleted_shards('-infinity', now() - retention, max_rows) AS s LOOP
+    FOR v_users, v_rows IN
+        SELECT
+            s.user_ids,
+            s.notifications
+        FROM notification_deleted_shards(
+            '-infinity',
+            now() - purge_notifications.retention,
+            purge_notifications.max_rows
+        ) AS s
+    LOOP
         WITH expired AS MATERIALIZED (
-            SELECT n.ctid, n.id, n.user_id, n.created_at, n.deleted_at FROM notifications AS n
-            WHERE n.deleted_at < now() - retention AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            ORDER BY n.deleted_at LIMIT v_rows FOR UPDATE SKIP LOCKED
+            SELECT
+                n.ctid,
+                n.id,
+                n.user_id,
+                n.created_at,
+                n.deleted_at
+            FROM notifications AS n
+            WHERE n.deleted_at < now() - purge_notifications.retention
+                AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            ORDER BY n.deleted_at
+            LIMIT v_rows
+            FOR UPDATE SKIP LOCKED
         )
-        DELETE FROM notifications AS n USING expired
-        WHERE n.ctid = expired.ctid AND n.id = expired.id AND (n.deleted_at = expired.deleted_at) IS TRUE AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            AND (n.user_id = expired.user_id OR n.user_id IS NULL) AND (n.created_at = expired.created_at OR n.created_at IS NULL);
+        DELETE FROM notifications AS n
+        USING expired
+        WHERE n.ctid = expired.ctid
+            AND n.id = expired.id
+            AND (n.deleted_at = expired.deleted_at) IS TRUE
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            AND (n.user_id = expired.user_id OR n.user_id IS NULL)
+            AND (n.created_at = expired.created_at OR n.created_at IS NULL);
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         v_purged := v_purged + v_rows;
     END LOOP;
@@ -1039,19 +1255,31 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION purge_notifications(interval, integer) IS
-'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than retention ago, and returns how many; never a live one, and never waits for a row lock. What is purged cannot be restored.';
+'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
+'retention ago, and returns how many; never a live one, and never waits for a row lock. What is '
+'purged cannot be restored.';
 REVOKE ALL ON FUNCTION purge_notifications(interval, integer) FROM PUBLIC;
 -- end of sql/undo/purge_notifications.sql
 
 -- frozen copy of sql/undo/restore_next_batch.sql
--- Undo of one run in batches: SELECT restore_next_batch(7); until it is NULL. Any number of sessions may call it.
+-- Undo of one run in batches: call it until it is NULL. Any number of sessions may call it.
+--
+--     SELECT restore_next_batch(7);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION restore_next_batch(run_id bigint, batch_size integer DEFAULT 10000)
+CREATE OR REPLACE FUNCTION restore_next_batch(
+    run_id bigint,
+    batch_size integer DEFAULT 10000
+)
 RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off SET jit = off SET plan_cache_mode = force_custom_plan
--- By the index on deleted_at, and then by the ctid, in the one partition that can have the row.
-SET enable_hashjoin = off SET random_page_cost = 0
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET plan_cache_mode = force_custom_plan
+-- The plan is to find by the index on deleted_at, and then to update by the place (ctid), in the
+-- one partition that can have the row: not to hash the whole table for a batch of it.
+SET enable_hashjoin = off
+SET random_page_cost = 0
 AS $$
 DECLARE
     v_started_at timestamptz;
@@ -1063,80 +1291,152 @@ DECLARE
     v_users notification_user_id[];
     v_rows bigint;
 BEGIN
-    SELECT r.started_at INTO v_started_at FROM notification_cleanup_runs AS r WHERE r.id = run_id;
-    IF (FOUND AND batch_size >= 1) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs, batch_size 1 or more.',
-            MESSAGE = format('no such run, or no such batch: run_id => %L, batch_size => %L', run_id, batch_size);
+    SELECT r.started_at
+    INTO v_started_at
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = restore_next_batch.run_id;
+    IF (FOUND AND restore_next_batch.batch_size >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'no such run, or no such batch: run_id => %L, batch_size => %L',
+                restore_next_batch.run_id,
+                restore_next_batch.batch_size
+            ),
+            HINT = 'run_id takes an id of notification_cleanup_runs, batch_size 1 or more.';
     END IF;
-    PERFORM end_notification_cleanup(run_id, false);
+    PERFORM end_notification_cleanup(restore_next_batch.run_id, false);
     LOOP
         v_restored := 0;
         v_locked := ARRAY[]::notification_id[];
         FOR v_users, v_rows IN
-            SELECT s.user_ids, s.notifications FROM notification_deleted_shards(v_started_at, v_started_at + interval '1 microsecond', batch_size) AS s
+            SELECT
+                s.user_ids,
+                s.notifications
+            FROM notification_deleted_shards(
+                v_started_at,
+                v_started_at + interval '1 microsecond',
+                restore_next_batch.batch_size
+            ) AS s
         LOOP
-            -- No other run and no user deleted at this very moment: started_at is unique, and read from the clock.
+            -- No other run and no user deleted at this very moment: started_at is unique, and read
+            -- from the clock.
             WITH locked AS MATERIALIZED (
-                SELECT n.ctid, n.id, n.user_id, n.created_at, n.deleted_at FROM notifications AS n
-                WHERE n.deleted_at = v_started_at AND n.id <> ALL (v_kept) AND (v_users IS NULL OR n.user_id = ANY (v_users))
-                LIMIT v_rows FOR NO KEY UPDATE SKIP LOCKED
+                SELECT
+                    n.ctid,
+                    n.id,
+                    n.user_id,
+                    n.created_at,
+                    n.deleted_at
+                FROM notifications AS n
+                WHERE n.deleted_at = v_started_at
+                    AND n.id <> ALL (v_kept)
+                    AND (v_users IS NULL OR n.user_id = ANY (v_users))
+                LIMIT v_rows
+                FOR NO KEY UPDATE SKIP LOCKED
             ),
             restored AS (
-                UPDATE notifications AS n SET deleted_at = NULL FROM locked
-                WHERE n.ctid = locked.ctid AND n.id = locked.id AND (n.deleted_at = locked.deleted_at) IS TRUE AND (v_users IS NULL OR n.user_id = ANY (v_users))
-                    AND (n.user_id = locked.user_id OR n.user_id IS NULL) AND (n.created_at = locked.created_at OR n.created_at IS NULL)
+                UPDATE notifications AS n
+                SET deleted_at = NULL
+                FROM locked
+                WHERE n.ctid = locked.ctid
+                    AND n.id = locked.id
+                    AND (n.deleted_at = locked.deleted_at) IS TRUE
+                    AND (v_users IS NULL OR n.user_id = ANY (v_users))
+                    AND (n.user_id = locked.user_id OR n.user_id IS NULL)
+                    AND (n.created_at = locked.created_at OR n.created_at IS NULL)
                 RETURNING n.deleted_at
             )
-            SELECT v_restored + count(*), v_locked || CASE WHEN count(*) = 0 THEN ARRAY(SELECT locked.id::notification_id FROM locked) END
-            INTO v_restored, v_locked
-            FROM restored WHERE restored.deleted_at IS NULL;
+            SELECT
+                v_restored + count(*),
+                v_locked || CASE
+                    WHEN count(*) = 0 THEN ARRAY(SELECT locked.id::notification_id FROM locked)
+                END
+            INTO
+                v_restored,
+                v_locked
+            FROM restored
+            WHERE restored.deleted_at IS NULL;
         END LOOP;
         EXIT WHEN v_restored > 0;
-        -- What is locked a second time was not just moved by somebody the first time: a trigger of the application keeps it.
-        v_kept := v_kept || ARRAY(SELECT l.id FROM unnest(v_locked) AS l (id) WHERE l.id = ANY (v_tried));
+        -- What is locked a second time was not just moved by somebody the first time: a trigger of
+        -- the application keeps it.
+        v_kept := v_kept || ARRAY(
+            SELECT l.id
+            FROM unnest(v_locked) AS l (id)
+            WHERE l.id = ANY (v_tried)
+        );
         v_tried := v_tried || v_locked;
-        IF cardinality(v_locked) = 0 THEN  -- others hold all that is left: wait for one, and never for a second one with that in hand
-            SELECT n.id, n.user_id INTO v_held
-            FROM notifications AS n WHERE n.deleted_at = v_started_at AND n.id <> ALL (v_kept) LIMIT 1;
-            IF NOT FOUND THEN RETURN NULL; END IF;
-            PERFORM FROM notifications AS n
-            WHERE (n.deleted_at = v_started_at) IS TRUE AND n.id = v_held.id AND (v_users IS NULL OR n.user_id = v_held.user_id) FOR NO KEY UPDATE;
-            IF NOT FOUND THEN RETURN 0::bigint; END IF;
+        -- Others hold all that is left: wait for one, and never for a second one with that in hand.
+        IF cardinality(v_locked) = 0 THEN
+            SELECT
+                n.id,
+                n.user_id
+            INTO v_held
+            FROM notifications AS n
+            WHERE n.deleted_at = v_started_at
+                AND n.id <> ALL (v_kept)
+            LIMIT 1;
+            IF NOT FOUND THEN
+                RETURN NULL;
+            END IF;
+            PERFORM
+            FROM notifications AS n
+            WHERE (n.deleted_at = v_started_at) IS TRUE
+                AND n.id = v_held.id
+                AND (v_users IS NULL OR n.user_id = v_held.user_id)
+            FOR NO KEY UPDATE;
+            IF NOT FOUND THEN
+                RETURN 0::bigint;
+            END IF;
         END IF;
     END LOOP;
-    UPDATE notification_cleanup_runs AS r SET notifications_restored = r.notifications_restored + v_restored WHERE r.id = run_id;
+    UPDATE notification_cleanup_runs AS r
+    SET notifications_restored = r.notifications_restored + v_restored
+    WHERE r.id = restore_next_batch.run_id;
     RETURN v_restored;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
-'Undoes the next batch_size notifications of one run, in the order of the table, and returns how many. The first call gives up the batches that the run has left, after waiting for those in flight.
-Call it until it is NULL, each time in a transaction of its own. It skips what somebody holds, and waits for one of those when nothing else is left; 0 means that this one has gone meanwhile.';
+'Undoes the next batch_size notifications of one run, in the order of the table, and returns how '
+'many. The first call gives up the batches that the run has left, after waiting for those in '
+'flight.
+Call it until it is NULL, each time in a transaction of its own. It skips what somebody holds, and '
+'waits for one of those when nothing else is left; 0 means that this one has gone meanwhile.';
 REVOKE ALL ON FUNCTION restore_next_batch(bigint, integer) FROM PUBLIC;
 -- end of sql/undo/restore_next_batch.sql
 
 -- frozen copy of sql/undo/restore_notifications.sql
--- Undo of one run in one transaction: SELECT restore_notifications(7);
+-- Undo of one run in one transaction.
+--
+--     SELECT restore_notifications(7);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION restore_notifications(run_id bigint)
+CREATE OR REPLACE FUNCTION restore_notifications(
+    run_id bigint
+)
 RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 DECLARE
     v_restored bigint := 0::bigint;
     v_batch bigint := 0::bigint;
 BEGIN
-    WHILE v_batch IS NOT NULL LOOP  -- once, and again for what somebody held
+    -- The calls that follow the first are for what another session held.
+    WHILE v_batch IS NOT NULL LOOP
         v_restored := v_restored + v_batch;
-        v_batch := restore_next_batch(run_id, 100000);
+        v_batch := restore_next_batch(restore_notifications.run_id, 100000);
     END LOOP;
     RETURN v_restored;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_notifications(bigint) IS
-'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for those in flight, clears deleted_at on exactly the rows it deleted that are still there, and returns how many. Raise max_notifications first, or the next run deletes them again.
+'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for '
+'those in flight, clears deleted_at on exactly the rows it deleted that are still there, and '
+'returns how many. Raise max_notifications first, or the next run deletes them again.
 On a table in use call restore_next_batch() instead: this holds what it restores until its end.';
 REVOKE ALL ON FUNCTION restore_notifications(bigint) FROM PUBLIC;
 -- end of sql/undo/restore_notifications.sql
