@@ -85,7 +85,7 @@ BEGIN
         WHERE required.name NOT IN (SELECT c.attname FROM column_of AS c)
         UNION ALL
         SELECT format('column %s is missing from the view', required.name)
-        FROM (VALUES ('deleted_at'), ('ctid')) AS required (name)
+        FROM (VALUES ('deleted_at'), ('ctid'), ('tableoid')) AS required (name)
         WHERE v_kind = 'v'
             AND required.name NOT IN (SELECT c.attname FROM column_of AS c)
         UNION ALL
@@ -105,10 +105,10 @@ BEGIN
             AND o.option_name = 'security_barrier'
             AND o.option_value::boolean
         UNION ALL
-        SELECT 'ctid must be that of the table behind, not ' || c.type_name
+        SELECT format('%s must be that of the table behind, not %s', c.attname, c.type_name)
         FROM column_of AS c
-        WHERE c.attname = 'ctid'
-            AND c.atttypid <> 'tid'::regtype
+        WHERE c.attname = 'ctid' AND c.atttypid <> 'tid'::regtype
+            OR c.attname = 'tableoid' AND c.atttypid <> 'oid'::regtype
         UNION ALL
         SELECT
             'deleted_at must be a nullable timestamp with time zone of full precision, not '
@@ -189,7 +189,7 @@ BEGIN
             MESSAGE = format('%s cannot be adopted: %s', v_table::text, v_problems),
             HINT = 'Nothing was changed. Adapt the table, or give notification-cleanup a schema of '
                 'its own with an updatable view: CREATE VIEW cleanup.notifications AS SELECT ctid, '
-                'id, recipient_id AS user_id, CASE WHEN read_at IS NULL THEN ''unread'' '
+                'tableoid, id, recipient_id AS user_id, CASE WHEN read_at IS NULL THEN ''unread'' '
                 'ELSE ''read'' END AS status, sent_at AS created_at, deleted_at FROM messages.';
     END IF;
 

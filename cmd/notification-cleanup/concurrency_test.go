@@ -194,7 +194,7 @@ func TestThePlanIsOfOneMoment(t *testing.T) {
 		CREATE SCHEMA app;
 		CREATE TABLE app.inbox (id uuid, user_id uuid, status text, created_at timestamptz, deleted_at timestamptz);
 		CREATE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN true; END $$;
-		CREATE VIEW notifications AS SELECT ctid, * FROM app.inbox WHERE status <> 'gate' OR app.gate()`)
+		CREATE VIEW notifications AS SELECT ctid, tableoid, * FROM app.inbox WHERE status <> 'gate' OR app.gate()`)
 	d.insert(alice, "read", 1, 1001)
 	d.insert(bob, "gate", 2001, 2001)
 	run, err := d.whileWaiting(func() *background { return d.startCleanup("") }, func(other *database) {

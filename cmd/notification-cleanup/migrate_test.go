@@ -116,17 +116,17 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 		"kind": {`CREATE MATERIALIZED VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at, now() AS deleted_at`,
 			[]string{"must be a table"}},
 		"view": {`CREATE VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at`,
-			[]string{"deleted_at is missing", "ctid is missing from the view", "CREATE VIEW cleanup.notifications AS SELECT ctid, id"}},
-		"view of something else": {`CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at, now() AS deleted_at`,
-			[]string{"ctid must be that of the table behind, not integer"}},
+			[]string{"deleted_at is missing", "ctid is missing from the view", "tableoid is missing from the view", "CREATE VIEW cleanup.notifications AS SELECT ctid, tableoid, id"}},
+		"view of something else": {`CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS tableoid, 1 AS id, 1 AS user_id, 'read'::text AS status, now() AS created_at, now() AS deleted_at`,
+			[]string{"ctid must be that of the table behind, not integer", "tableoid must be that of the table behind, not integer"}},
 		"view of two tables": {`CREATE TABLE people (id integer PRIMARY KEY); CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, deleted_at timestamptz);
-			CREATE VIEW notifications AS SELECT inbox.ctid, inbox.*, people.id AS person FROM inbox JOIN people ON people.id = user_id`,
+			CREATE VIEW notifications AS SELECT inbox.ctid, inbox.tableoid, inbox.*, people.id AS person FROM inbox JOIN people ON people.id = user_id`,
 			[]string{"deleted_at of the view cannot be updated: it must be a column of a single table"}},
 		"view that computes deleted_at": {`CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, removed_at timestamp);
-			CREATE VIEW notifications AS SELECT ctid, id, user_id, status, created_at, removed_at::timestamptz AS deleted_at FROM inbox`,
+			CREATE VIEW notifications AS SELECT ctid, tableoid, id, user_id, status, created_at, removed_at::timestamptz AS deleted_at FROM inbox`,
 			[]string{"deleted_at of the view cannot be updated"}},
 		"security barrier": {`CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text, created_at timestamptz, deleted_at timestamptz);
-			CREATE VIEW notifications WITH (security_barrier) AS SELECT ctid, * FROM inbox`,
+			CREATE VIEW notifications WITH (security_barrier) AS SELECT ctid, tableoid, * FROM inbox`,
 			[]string{"the view must not be a security_barrier"}},
 		"other schema": {`CREATE SCHEMA postgres; CREATE TABLE public.notifications (id integer)`,
 			[]string{"not in schema postgres", "SCHEMA"}},
@@ -218,7 +218,7 @@ func TestPlainGoose(t *testing.T) {
 	}
 	for _, create := range []string{`SELECT`, application, `
 		CREATE TABLE inbox (id bigint PRIMARY KEY, owner bigint, seen boolean, made timestamptz, gone timestamptz);
-		CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id, CASE WHEN seen THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at FROM inbox`,
+		CREATE VIEW notifications AS SELECT ctid, tableoid, id, owner AS user_id, CASE WHEN seen THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at FROM inbox`,
 	} {
 		d, ours := emptyDatabase(t), emptyDatabase(t)
 		d.exec(create)
@@ -416,15 +416,15 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 			"CREATE INDEX CONCURRENTLY ON public.messages (removed_at) WHERE (removed_at IS NOT NULL);"}},
 		"view of a view": {[]string{
 			`CREATE TABLE "In Box" (id bigint PRIMARY KEY, kind varchar(10), number integer, "Read" boolean, made timestamp(0), gone timestamptz)`,
-			`CREATE VIEW users_inbox AS SELECT *, ctid FROM "In Box" AS n WHERE kind IN ('user', 'n.')`,
-			`CREATE VIEW notifications AS SELECT ctid, id, kind || number AS user_id, CASE WHEN "Read" THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at
+			`CREATE VIEW users_inbox AS SELECT *, ctid, tableoid FROM "In Box" AS n WHERE kind IN ('user', 'n.')`,
+			`CREATE VIEW notifications AS SELECT ctid, tableoid, id, kind || number AS user_id, CASE WHEN "Read" THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at
 				FROM users_inbox`}, []string{
 			`CREATE INDEX CONCURRENTLY ON public."In Box" (((kind)::text || (number)::text)) WHERE (gone IS NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`,
 			`CREATE INDEX CONCURRENTLY ON public."In Box" (gone) WHERE (gone IS NOT NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`}},
 		"view of a partitioned table": {[]string{
 			partitioned["range"],
 			`ALTER TABLE notifications RENAME TO inbox; ALTER TABLE inbox RENAME user_id TO owner`,
-			`CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id, status, created_at, deleted_at FROM inbox`}, []string{
+			`CREATE VIEW notifications AS SELECT ctid, tableoid, id, owner AS user_id, status, created_at, deleted_at FROM inbox`}, []string{
 			"CREATE INDEX CONCURRENTLY ON public.p1 (owner) WHERE (deleted_at IS NULL);",
 			"CREATE INDEX CONCURRENTLY ON public.p2 (owner) WHERE (deleted_at IS NULL);",
 			`CREATE INDEX CONCURRENTLY ON public."P 3" (owner) WHERE (deleted_at IS NULL);`,

@@ -25,7 +25,7 @@ var modelTables = map[string]string{
 		CREATE TABLE others PARTITION OF inbox DEFAULT`,
 	"view": `CREATE TABLE inbox (%s, %s, UNIQUE (id, user_id)) PARTITION BY HASH (user_id);` + hashPartitions + `;
 		ALTER TABLE inbox RENAME id TO number; ALTER TABLE inbox RENAME user_id TO recipient; ALTER TABLE inbox RENAME deleted_at TO gone;
-		CREATE VIEW notifications AS SELECT ctid, number AS id, recipient AS user_id, status, created_at, gone AS deleted_at FROM inbox`,
+		CREATE VIEW notifications AS SELECT ctid, tableoid, number AS id, recipient AS user_id, status, created_at, gone AS deleted_at FROM inbox`,
 }
 
 var distributedModelTables = map[string]string{

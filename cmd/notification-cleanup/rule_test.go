@@ -652,7 +652,7 @@ var inboxView = []string{
 	`CREATE TABLE messages (message bigint PRIMARY KEY, recipient text, read_at timestamptz, sent_at timestamptz, removed_at timestamptz)`,
 	`CREATE SCHEMA retention`,
 	`CREATE VIEW retention.notifications AS
-		SELECT ctid, message AS id, recipient AS user_id, CASE WHEN read_at IS NULL THEN 'unread' ELSE 'read' END AS status,
+		SELECT ctid, tableoid, message AS id, recipient AS user_id, CASE WHEN read_at IS NULL THEN 'unread' ELSE 'read' END AS status,
 			sent_at AS created_at, removed_at AS deleted_at
 		FROM messages`,
 	setSearchPath("retention, public"),

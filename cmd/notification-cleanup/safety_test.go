@@ -39,7 +39,7 @@ var leastPrivileges = []string{
 	"USAGE ON SCHEMA public",
 	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats, plan_notification_cleanup, cleanup_next_batch," +
 		" notification_excess, notification_inboxes, notification_shards, throttle_notification_cleanup, open_notification_cleanup, end_notification_cleanup, notification_cleanup_indexes",
-	"SELECT (ctid, id, user_id, status, created_at, deleted_at), UPDATE (deleted_at) ON notifications",
+	"SELECT (ctid, tableoid, id, user_id, status, created_at, deleted_at), UPDATE (deleted_at) ON notifications",
 	"SELECT, INSERT (max_notifications, min_keep), UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit," +
 		" notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs",
 	"SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_cutoffs, notification_cleanup_batches, notification_cleanup_throttles",

@@ -23,7 +23,7 @@ BEGIN
             CASE v_name
             WHEN 'rights' THEN  -- of which some are not needed to clean up
                 SELECT bool_and(o.optional), nullif(count(*), 0) || ' grants are missing', string_agg(format('GRANT %s TO %I;', p.privilege, current_user), ' ' ORDER BY o.optional) INTO v_ok, v_found, v_advice
-                FROM (SELECT format('%s%s ON %I.%I', g[1], g[2], current_schema(), g[3]) FROM unnest(ARRAY['SELECT (ctid, id, user_id, status, created_at, deleted_at) ON notifications',
+                FROM (SELECT format('%s%s ON %I.%I', g[1], g[2], current_schema(), g[3]) FROM unnest(ARRAY['SELECT (ctid, tableoid, id, user_id, status, created_at, deleted_at) ON notifications',
                         'UPDATE (deleted_at) ON notifications', 'DELETE ON notifications', 'SELECT ON notification_cleanup_runs', 'INSERT (max_notifications, min_keep) ON notification_cleanup_runs',
                         'UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs',
                         'UPDATE (notifications_restored) ON notification_cleanup_runs', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_cutoffs',
@@ -38,7 +38,7 @@ BEGIN
                 ) AS p (privilege) CROSS JOIN LATERAL (SELECT p.privilege ~ 'restore|purge|deleted_shards|health|doctor|limits|stop|read_all_stats|replicas|DELETE ON \S+notifications$') AS o (optional);
             WHEN 'table' THEN
                 SELECT count(p.problem) = 0, string_agg(p.problem, '; ' ORDER BY p.problem), 'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' INTO v_ok, v_found, v_advice
-                FROM unnest('{id,user_id,created_at,status,deleted_at,ctid}'::name[]) AS w (name) LEFT JOIN pg_attribute AS a ON a.attrelid = v_table AND a.attname = w.name
+                FROM unnest('{id,user_id,created_at,status,deleted_at,ctid,tableoid}'::name[]) AS w (name) LEFT JOIN pg_attribute AS a ON a.attrelid = v_table AND a.attname = w.name
                 LEFT JOIN pg_type AS t ON t.oid = to_regtype('notification_' || w.name) AND w.name IN ('id', 'user_id', 'created_at')
                 CROSS JOIN LATERAL (SELECT CASE WHEN a.attname IS NULL THEN format('%s is missing', w.name)
                     WHEN format_type(a.atttypid, a.atttypmod) <> format_type(t.typbasetype, t.typtypmod) THEN format('%s is not of type %s', w.name, t.typname)

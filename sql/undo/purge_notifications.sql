@@ -48,7 +48,8 @@ BEGIN
     LOOP
         WITH expired AS MATERIALIZED (
             SELECT
-                n.ctid,
+                n.tableoid AS relation,
+                n.ctid AS place,
                 n.id,
                 n.user_id,
                 n.created_at,
@@ -60,9 +61,13 @@ BEGIN
             LIMIT v_rows
             FOR UPDATE SKIP LOCKED
         )
+        -- Relation, place and id together are the row that was locked: an id may stand in several
+        -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
+        -- once for each row.
         DELETE FROM notifications AS n
         USING expired
-        WHERE n.ctid = expired.ctid
+        WHERE n.tableoid = expired.relation
+            AND n.ctid = expired.place
             AND n.id = expired.id
             AND (n.deleted_at = expired.deleted_at) IS TRUE
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
