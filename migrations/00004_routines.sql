@@ -199,144 +199,534 @@ COMMENT ON FUNCTION notification_cleanup_doctor() IS
 REVOKE ALL ON FUNCTION notification_cleanup_doctor() FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_doctor.sql
 
--- frozen copy of sql/doctor/notification_cleanup_health.sql
--- What a monitor asks, in one row.
---
---     SELECT * FROM notification_cleanup_health;
-CREATE OR REPLACE VIEW notification_cleanup_health AS
-SELECT
-    last_run.finished_at AS last_finished_at,
-    CASE
-        WHEN EXISTS (
-            SELECT
-            FROM notification_cleanup_throttles AS t
-            WHERE t.stopped_at IS NOT NULL
-        ) THEN 'stopped'
-        WHEN last_run.id IS NULL THEN 'never ran'
-        WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
-        WHEN last_run.notifications_deleted > 0 THEN 'deleted'
-        ELSE 'nothing to delete'
-    END AS last_outcome,
-    floor(
-        extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60
-    )::bigint AS minutes_since_last_finished,
-    last_run.users_still_over_limit,
-    (
-        SELECT count(*)
-        FROM notification_cleanup_runs AS r
-        WHERE r.finished_at IS NULL
-            AND r.started_at > now() - interval '36 hours'
-    ) AS runs_unfinished,
-    (
-        SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
-        FROM notification_cleanup_runs AS r
-        WHERE coalesce(r.finished_at, r.started_at) > (
-            SELECT min(coalesce(greatest(t.last_vacuum, t.last_autovacuum), '-infinity'))
-            FROM pg_stat_all_tables AS t
-            WHERE t.n_dead_tup > 0
-                AND (
-                    t.relid = 'notifications'::regclass
-                    OR t.relid IN (SELECT p.relid FROM pg_partition_tree('notifications') AS p)
-                )
-        )
-    ) AS notifications_to_vacuum
-FROM (VALUES (1)) AS one_row
-LEFT JOIN (
-    SELECT *
-    FROM notification_cleanup_runs AS r
-    WHERE r.finished_at IS NOT NULL
-    ORDER BY r.finished_at DESC
-    LIMIT 1
-) AS last_run ON true;
-COMMENT ON VIEW notification_cleanup_health IS
-'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an '
-'end, and if the table needs a VACUUM.';
-COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
-'When the last finished run ended; NULL if none ever did.';
-COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
-'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
-'while a run waits for the next call to go on.';
-COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
-'Whole minutes since last_finished_at.';
-COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
-'Users whom that run left over the limit.';
-COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS
-'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
-COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
-'What runs have deleted since the last VACUUM of the table: until the next one, each count of live '
-'notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 '
-'for a view, and on Citus.';
-REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
--- end of sql/doctor/notification_cleanup_health.sql
-
 -- frozen copy of sql/doctor/notification_cleanup_indexes.sql
--- Which index serves each table behind notifications, and what builds it where none does: SELECT * FROM notification_cleanup_indexes();
+-- Which index serves each table behind notifications, and what builds it where none does.
+--
+--     SELECT * FROM notification_cleanup_indexes();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_cleanup_indexes()
-RETURNS TABLE (relation regclass, purpose text, index regclass, statement text)
+RETURNS TABLE (
+    relation regclass,
+    purpose text,
+    index regclass,
+    statement text
+)
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off SET jit = off
-SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off SET max_parallel_workers_per_gather = 0
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH templates AS MATERIALIZED (
+        SELECT
+            t.*,
+            format(
+                '%sON %I.%I (%s)%s WHERE %s',
+                -- An index of that name may be on a table that was renamed, or on another one.
+                CASE
+                    WHEN c.oid = 'notifications'::regclass AND name_taken.oid IS NULL
+                        THEN format('notifications_%s_idx ', t.purpose)
+                END,
+                namespace.nspname,
+                c.relname,
+                -- An expression stands in parentheses of its own.
+                CASE WHEN cardinality(t.included) > 0 THEN format('(%s)', t.key) ELSE t.key END,
+                ' INCLUDE (' || nullif(array_to_string(t.included, ', '), '') || ')',
+                t.condition
+            ) AS definition
+        FROM notification_index_templates() AS t
+        JOIN pg_class AS c ON c.oid = t.relation
+        JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+        LEFT JOIN pg_class AS name_taken ON name_taken.relnamespace = c.relnamespace
+            AND name_taken.relname = format('notifications_%s_idx', t.purpose)
+    ),
+    -- Indexes that are just like the template, whether they are valid or not.
+    alike AS MATERIALIZED (
+        SELECT
+            t.relation,
+            t.purpose,
+            i.indexrelid AS index,
+            i.indisvalid AS is_valid,
+            format('%I.%I', namespace.nspname, c.relname) AS name
+        FROM templates AS t
+        JOIN pg_index AS i ON i.indrelid = t.relation
+            AND NOT i.indisunique
+            AND i.indnkeyatts = 1
+            AND i.indnatts = 1 + cardinality(t.included)
+            AND pg_get_indexdef(i.indexrelid, 1, false) IN (t.key, format('(%s)', t.key))
+            AND pg_get_expr(i.indpred, i.indrelid) = t.condition
+        JOIN pg_class AS c ON c.oid = i.indexrelid
+        JOIN pg_am AS m ON m.oid = c.relam
+            AND m.amname = 'btree'
+        JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+    ),
+    leaves AS MATERIALIZED (
+        SELECT
+            s.relation,
+            s.purpose,
+            coalesce(s.index, valid.index) AS index,
+            valid.index IS NOT NULL AS has_alike,
+            invalid.name AS invalid
+        FROM notification_index_scans() AS s
+        LEFT JOIN LATERAL (
+            SELECT min(a.index)::regclass AS index
+            FROM alike AS a
+            WHERE a.relation = s.relation
+                AND a.purpose = s.purpose
+                AND a.is_valid
+        ) AS valid ON true
+        LEFT JOIN LATERAL (
+            SELECT min(a.name) AS name
+            FROM alike AS a
+            WHERE a.relation = s.relation
+                AND a.purpose = s.purpose
+                AND NOT a.is_valid
+        ) AS invalid ON true
+    ),
+    -- The partitioned table, from whose index a partition yet to come gets its own.
+    roots AS (
+        SELECT
+            t.relation,
+            t.purpose,
+            t.definition,
+            (
+                SELECT i.indexrelid::regclass
+                FROM pg_index AS i
+                WHERE i.indrelid = t.relation
+                    AND (
+                        i.indexrelid IN (
+                            SELECT a.index
+                            FROM alike AS a
+                            WHERE a.purpose = t.purpose
+                        )
+                        OR i.indexrelid IN (
+                            SELECT pg_partition_root(l.index)
+                            FROM leaves AS l
+                            WHERE l.purpose = t.purpose
+                        )
+                    )
+                ORDER BY
+                    i.indisvalid DESC,
+                    i.indexrelid
+                LIMIT 1
+            ) AS index
+        FROM templates AS t
+        JOIN pg_class AS c ON c.oid = t.relation
+            AND c.relkind = 'p'
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pg_inherits AS i
+            JOIN notification_tables() AS parent ON parent.relation = i.inhparent
+            WHERE i.inhrelid = t.relation
+        )
+    ),
+    found AS (
+        SELECT
+            l.relation,
+            l.purpose,
+            l.index,
+            true AS is_leaf,
+            CASE
+                WHEN l.index IS NOT NULL THEN NULL
+                WHEN l.invalid IS NOT NULL THEN 'REINDEX INDEX CONCURRENTLY ' || l.invalid
+                ELSE 'CREATE INDEX CONCURRENTLY ' || t.definition
+            END AS statement
+        FROM leaves AS l
+        LEFT JOIN templates AS t ON t.relation = l.relation
+            AND t.purpose = l.purpose
+        UNION ALL
+        SELECT
+            r.relation,
+            r.purpose,
+            valid.indexrelid::regclass,
+            false,
+            -- Once each partition has its index, that of the partitioned table only takes them.
+            -- Where another index serves a partition, this one would be built there, and would
+            -- stop everybody meanwhile.
+            CASE
+                WHEN r.index IS NULL AND NOT EXISTS (
+                    SELECT
+                    FROM leaves AS l
+                    WHERE l.purpose = r.purpose
+                        AND l.index IS NOT NULL
+                        AND NOT l.has_alike
+                ) THEN 'SET LOCAL statement_timeout = ''2s''; CREATE INDEX ' || r.definition
+            END
+        FROM roots AS r
+        LEFT JOIN pg_index AS valid ON valid.indexrelid = r.index
+            AND valid.indisvalid
+    )
+    SELECT
+        f.relation,
+        CASE WHEN f.is_leaf THEN f.purpose END,
+        f.index,
+        f.statement
+    FROM found AS f
+    ORDER BY
+        f.purpose DESC,
+        f.is_leaf DESC,
+        f.relation::oid;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cleanup_indexes() IS
+'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
+'purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
+'a view of several tables does not tell.
+A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
+'partitions to come. In psql: '
+'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
+REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
+-- end of sql/doctor/notification_cleanup_indexes.sql
+
+-- frozen copy of sql/doctor/notification_index_scans.sql
+-- Which index the planner has for each table behind notifications, for each of two purposes.
+--
+--     SELECT * FROM notification_index_scans();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_index_scans()
+RETURNS TABLE (
+    relation regclass,
+    purpose text,
+    index regclass
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- The whole table, a bitmap and a sort cost more than any index that serves.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_live json;
+    v_deleted json;
+BEGIN
+    -- Live notifications are counted from an index alone. The order keeps out an index that finds
+    -- them without their users.
+    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
+    SELECT n.user_id
+    INTO v_live
+    FROM notifications AS n
+    WHERE n.deleted_at IS NULL
+    ORDER BY n.user_id;
+    -- Purge reads the oldest ones first, and undo those of one moment. No partition by time is left
+    -- out: all of them are before infinity.
+    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
+    SELECT n.deleted_at
+    INTO v_deleted
+    FROM notifications AS n
+    WHERE n.deleted_at < 'infinity'
+    ORDER BY n.deleted_at;
+
+    RETURN QUERY
+    WITH RECURSIVE nodes (purpose, node, is_sorted) AS (
+        SELECT
+            plan.purpose,
+            plan.node,
+            false
+        FROM (VALUES
+            ('live', v_live::jsonb #> '{0,Plan}'),
+            ('deleted', v_deleted::jsonb #> '{0,Plan}')
+        ) AS plan (purpose, node)
+        UNION ALL
+        SELECT
+            parent.purpose,
+            child.node,
+            parent.is_sorted OR parent.node ->> 'Node Type' = 'Sort'
+        FROM nodes AS parent
+        CROSS JOIN jsonb_array_elements(parent.node -> 'Plans') AS child (node)
+    ),
+    -- An index is in the schema of its table.
+    scans AS (
+        SELECT
+            t.relation,
+            s.purpose,
+            s.node,
+            s.is_sorted,
+            to_regclass(s.schema || quote_ident(s.node ->> 'Index Name')) AS index
+        FROM (
+            SELECT
+                n.*,
+                quote_ident(n.node ->> 'Schema') || '.' AS schema
+            FROM nodes AS n
+        ) AS s
+        JOIN notification_tables() AS t ON t.is_leaf
+            AND t.relation = to_regclass(s.schema || quote_ident(s.node ->> 'Relation Name'))
+    )
+    SELECT
+        s.relation,
+        s.purpose,
+        max(s.index::oid) FILTER (
+            WHERE CASE s.purpose
+                -- The index alone, and not one of all notifications whose entries are filtered. A
+                -- partial index that the planner takes has no other; a filter is that of a view.
+                WHEN 'live' THEN
+                    s.node ->> 'Node Type' = 'Index Only Scan'
+                    AND (NOT s.node ? 'Filter' OR s.node ? 'Index Cond' OR i.indpred IS NOT NULL)
+                WHEN 'deleted' THEN
+                    s.node ? 'Index Cond'
+                    AND NOT s.is_sorted
+            END
+        )::regclass
+    FROM scans AS s
+    LEFT JOIN pg_index AS i ON i.indexrelid = s.index
+    GROUP BY
+        s.relation,
+        s.purpose;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_index_scans() IS
+'For each table behind notifications that has any rows to look at, and each purpose (live: find '
+'and count; deleted: purge and undo), the index by which the planner reads them, or NULL where '
+'none serves. For notification_cleanup_indexes(), which is what to call.';
+REVOKE ALL ON FUNCTION notification_index_scans() FROM PUBLIC;
+-- end of sql/doctor/notification_index_scans.sql
+
+-- frozen copy of sql/doctor/notification_index_templates.sql
+-- What the two indexes of each table behind notifications are to be on.
+--
+--     SELECT * FROM notification_index_templates();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_index_templates()
+RETURNS TABLE (
+    relation regclass,
+    purpose text,
+    key text,
+    included text[],
+    condition text
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+-- Only the scan of a whole table shows what each of its columns is to the view.
+SET enable_indexscan = off
+SET enable_indexonlyscan = off
+SET enable_bitmapscan = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_explained json;
     v_plan jsonb;
 BEGIN
-    -- A scan names the table behind any view, its columns and its condition.
-    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT n.user_id, n.deleted_at INTO v_explained FROM notifications AS n;
-    v_plan := v_explained::jsonb;
-    PERFORM set_config(s.name, 'on', true) FROM unnest(ARRAY['enable_indexscan', 'enable_indexonlyscan', 'enable_bitmapscan']) AS s (name);
-    IF v_plan #>> '{0,Plan,Node Type}' NOT IN ('Append', 'Seq Scan') OR v_plan::text LIKE '%"Subplan Name"%' THEN RETURN; END IF;  -- of many tables
+    IF EXISTS (
+        SELECT
+        FROM pg_class AS c
+        WHERE c.oid = to_regclass('notifications')
+            AND c.relkind <> 'v'
+    ) THEN
+        RETURN QUERY
+        SELECT
+            t.relation,
+            template.purpose,
+            template.key,
+            ARRAY[]::text[],
+            template.condition
+        FROM notification_tables() AS t
+        JOIN pg_class AS c ON c.oid = t.relation
+            AND c.relkind IN ('r', 'p')
+        CROSS JOIN (VALUES
+            ('live', 'user_id', '(deleted_at IS NULL)'),
+            ('deleted', 'deleted_at', '(deleted_at IS NOT NULL)')
+        ) AS template (purpose, key, condition);
+        RETURN;
+    END IF;
+
+    -- Behind a view the columns have other names, or are expressions. The plan has them in the
+    -- words of the table; they are for printing only, for whoever owns the table.
+    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
+    SELECT
+        n.user_id,
+        n.deleted_at
+    INTO v_explained
+    FROM notifications AS n;
+    v_plan := v_explained::jsonb #> '{0,Plan}';
+    IF v_plan ->> 'Node Type' = 'Seq Scan' THEN
+        v_plan := jsonb_build_object('Plans', jsonb_build_array(v_plan));
+    ELSIF v_plan ->> 'Node Type' <> 'Append' THEN
+        RETURN;  -- The view joins several tables: there is no telling which column is whose.
+    END IF;
+
     RETURN QUERY
-    WITH tables AS MATERIALIZED (  -- and the partitioned one, from whose index a partition yet to come gets its own
-        SELECT t.oid, t.is_leaf, format('%s.%I', c.relnamespace::regnamespace, c.relname) AS name, p.purpose, w.key, w.condition,
-            string_to_array(translate(w.condition, '()', ''), ' AND ') AS terms
-        FROM jsonb_path_query(v_plan, 'strict $[0].Plan.**{0 to 2} ? (@."Node Type" == "Seq Scan")') AS s (scan)
-        CROSS JOIN (VALUES ('live', 0, 'NULL'), ('deleted', 1, 'NOT NULL')) AS p (purpose, number, value)
-        CROSS JOIN LATERAL (  -- without the alias: the pattern matches that, or a whole literal
-            SELECT '(''[^'']*'')|(?<!\w)' || regexp_replace(quote_ident(s.scan ->> 'Alias'), '(\W)', '\\\1', 'g') || '\.'
-        ) AS a (pattern)
-        CROSS JOIN LATERAL (
-            SELECT regexp_replace(s.scan -> 'Output' ->> p.number, a.pattern, '\1', 'g'),
-                regexp_replace(format('(%s IS %s)', s.scan #>> '{Output,1}', p.value) || coalesce(' AND ' || (s.scan ->> 'Filter'), ''), a.pattern, '\1', 'g')
-        ) AS w (key, condition)
-        CROSS JOIN LATERAL to_regclass(format('%I.%I', s.scan ->> 'Schema', s.scan ->> 'Relation Name')) AS leaf
-        CROSS JOIN LATERAL (
-            SELECT leaf, true UNION
-            SELECT coalesce((SELECT n.oid FROM pg_class AS n WHERE n.oid = 'notifications'::regclass AND n.relkind <> 'v'), pg_partition_root(leaf)), false
-        ) AS t (oid, is_leaf)
-        JOIN pg_class AS c ON c.oid = t.oid
-        WHERE t.is_leaf OR t.oid <> leaf
+    WITH scans AS (
+        SELECT
+            to_regclass(
+                format('%I.%I', s.node ->> 'Schema', s.node ->> 'Relation Name')
+            ) AS relation,
+            -- Takes the alias away: the pattern matches that, or a whole literal, which stays.
+            -- In E'', because standard_conforming_strings may be off.
+            E'(\'[^\']*\')|(?<!\\w)'
+                || regexp_replace(quote_ident(s.node ->> 'Alias'), E'(\\W)', E'\\\\\\1', 'g')
+                || E'\\.' AS alias,
+            s.node #>> '{Output,0}' AS user_id,
+            s.node #>> '{Output,1}' AS deleted_at,
+            s.node ->> 'Filter' AS filter
+        FROM jsonb_array_elements(v_plan -> 'Plans') AS s (node)
+        WHERE s.node ->> 'Node Type' = 'Seq Scan'
+            AND NOT s.node ? 'Plans'
     ),
-    found AS (
-        SELECT DISTINCT ON (t.purpose, t.oid) t.*, i.indexrelid, i.indisvalid, coalesce(i.indnatts = 1 AND NOT i.indisunique AND i.terms @> t.terms, true) AS exact
-        FROM tables AS t
-        LEFT JOIN LATERAL (
-            SELECT i.*, string_to_array(translate(pg_get_expr(i.indpred, i.indrelid), '()', ''), ' AND ') AS terms
-            FROM pg_index AS i
-            JOIN pg_class AS c ON c.oid = i.indexrelid AND c.relam = (SELECT m.oid FROM pg_am AS m WHERE m.amname = 'btree')
-            WHERE i.indrelid = t.oid AND pg_get_indexdef(i.indexrelid, 1, false) IN (t.key, '(' || t.key || ')')
-        ) AS i ON i.terms @> t.terms AND i.terms <@ t.terms OR t.purpose = 'deleted' AND coalesce(i.terms <@ t.terms, i.indrelid IS NOT NULL)
-        ORDER BY t.purpose, t.oid, i.indisvalid DESC, i.indexrelid
+    columns AS (
+        SELECT
+            s.relation,
+            regexp_replace(s.user_id, s.alias, E'\\1', 'g') AS user_id,
+            regexp_replace(s.deleted_at, s.alias, E'\\1', 'g') AS deleted_at,
+            regexp_replace(s.filter, s.alias, E'\\1', 'g') AS filter
+        FROM scans AS s
+    ),
+    templates AS (
+        SELECT
+            c.relation,
+            template.purpose,
+            template.key,
+            CASE
+                WHEN c.filter IS NULL THEN template.condition
+                ELSE format('(%s AND %s)', template.condition, c.filter)
+            END AS condition
+        FROM columns AS c
+        CROSS JOIN LATERAL (VALUES
+            ('live', c.user_id, format('(%s IS NULL)', c.deleted_at)),
+            ('deleted', c.deleted_at, format('(%s IS NOT NULL)', c.deleted_at))
+        ) AS template (purpose, key, condition)
+    ),
+    -- An index-only scan computes an expression from its columns, which have to be in the index
+    -- beside it.
+    complete AS (
+        SELECT
+            t.relation,
+            t.purpose,
+            t.key,
+            ARRAY(
+                SELECT quote_ident(a.attname)
+                FROM pg_attribute AS a
+                WHERE a.attrelid = t.relation
+                    AND a.attnum > 0
+                    AND NOT a.attisdropped
+                    AND t.key ~ (
+                        E'(?<![\\w"])'
+                        || regexp_replace(quote_ident(a.attname), E'(\\W)', E'\\\\\\1', 'g')
+                        || E'(?![\\w"])'
+                    )
+                    AND NOT EXISTS (
+                        SELECT
+                        FROM pg_attribute AS whole
+                        WHERE whole.attrelid = t.relation
+                            AND quote_ident(whole.attname) = t.key
+                    )
+                ORDER BY a.attnum
+            ) AS included,
+            t.condition
+        FROM templates AS t
     )
-    SELECT f.oid::regclass, CASE WHEN f.is_leaf THEN f.purpose END, CASE WHEN f.indisvalid THEN f.indexrelid::regclass END,
-        CASE
-            WHEN f.is_leaf AND NOT f.indisvalid THEN format('REINDEX INDEX CONCURRENTLY %s', f.indexrelid::regclass)
-            WHEN f.indexrelid IS NULL AND (f.is_leaf OR bool_and(f.exact) OVER (PARTITION BY f.purpose)) THEN
-                -- Once each partition has its index, that of the partitioned table only takes them.
-                format(CASE WHEN f.is_leaf THEN 'CREATE INDEX CONCURRENTLY ' ELSE 'SET LOCAL statement_timeout = ''2s''; CREATE INDEX ' END || '%sON %s (%s) WHERE %s',
-                    CASE WHEN f.oid = 'notifications'::regclass THEN 'notifications_' || f.purpose || '_idx ' END, f.name, f.key, f.condition)
-        END
-    FROM found AS f
-    ORDER BY f.purpose DESC, f.is_leaf DESC, f.oid;
+    SELECT
+        c.relation,
+        c.purpose,
+        c.key,
+        c.included,
+        c.condition
+    FROM complete AS c
+    UNION ALL
+    -- A partitioned table behind the view is like any of its partitions.
+    SELECT
+        p.relation,
+        any_leaf.purpose,
+        any_leaf.key,
+        any_leaf.included,
+        any_leaf.condition
+    FROM notification_tables() AS p
+    JOIN pg_class AS partitioned ON partitioned.oid = p.relation
+        AND partitioned.relkind = 'p'
+    CROSS JOIN (
+        SELECT DISTINCT ON (c.purpose)
+            c.*
+        FROM complete AS c
+        ORDER BY
+            c.purpose,
+            c.relation::oid
+    ) AS any_leaf;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION notification_cleanup_indexes() IS
-'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: purge and undo), the valid index that serves, or NULL and what builds it.
-A partitioned table itself has no purpose, and comes behind its partitions: its index is for partitions to come. In psql: SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
-REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
--- end of sql/doctor/notification_cleanup_indexes.sql
+COMMENT ON FUNCTION notification_index_templates() IS
+'For each table or partitioned table behind notifications, and each purpose, what an index that '
+'serves is on: key, included columns, condition. Behind a view they are taken from what EXPLAIN '
+'says, and are to be looked at before they are executed. For notification_cleanup_indexes(), '
+'which is what to call.';
+REVOKE ALL ON FUNCTION notification_index_templates() FROM PUBLIC;
+-- end of sql/doctor/notification_index_templates.sql
+
+-- frozen copy of sql/doctor/notification_tables.sql
+-- Which relations are behind notifications, itself included: the tables that have the rows, and
+-- the views and partitioned tables above those. Nothing else in the product looks for them.
+--
+--     SELECT * FROM notification_tables() WHERE is_leaf;
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_tables()
+RETURNS TABLE (
+    relation regclass,
+    is_leaf boolean,
+    pages bigint,
+    visible_share numeric
+)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+WITH RECURSIVE behind (relation) AS (
+    SELECT to_regclass('notifications')::oid
+    UNION
+    SELECT part.relation
+    FROM behind AS b
+    CROSS JOIN LATERAL (
+        -- Partitions, and children by INHERITS.
+        SELECT i.inhrelid
+        FROM pg_inherits AS i
+        WHERE i.inhparent = b.relation
+        UNION ALL
+        -- A view shows the rows of the relation that both of these columns come from.
+        SELECT d.refobjid
+        FROM pg_rewrite AS r
+        JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass
+            AND d.objid = r.oid
+            AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_attribute AS a ON a.attrelid = d.refobjid
+            AND a.attnum = d.refobjsubid
+            AND a.attname IN ('ctid', 'tableoid')
+        WHERE r.ev_class = b.relation
+        GROUP BY d.refobjid
+        HAVING count(DISTINCT a.attname) = 2
+    ) AS part (relation)
+)
+SELECT
+    c.oid::regclass AS relation,
+    c.relkind = 'r' AS is_leaf,
+    size.pages,
+    -- After a TRUNCATE more pages are known as visible than there are.
+    CASE
+        WHEN size.pages > 0 THEN least(c.relallvisible / size.pages::numeric, 1)
+    END AS visible_share
+FROM behind AS b
+JOIN pg_class AS c ON c.oid = b.relation
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN c.relkind = 'r'
+            THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint
+        ELSE 0
+    END AS pages
+) AS size
+ORDER BY c.oid
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_tables() IS
+'Every relation behind notifications, itself included. is_leaf: an ordinary table, which has rows '
+'of its own (a partition, a child by INHERITS, the table behind a view); false for a view and for '
+'a partitioned table. visible_share: the part of its pages that are all-visible, NULL for none.';
+REVOKE ALL ON FUNCTION notification_tables() FROM PUBLIC;
+-- end of sql/doctor/notification_tables.sql
 
 -- frozen copy of sql/pace/notification_replicas.sql
 -- Which standbys and slots there are, and how far each of them has come.
@@ -1478,30 +1868,100 @@ On a table in use call restore_next_batch() instead: this holds what it restores
 REVOKE ALL ON FUNCTION restore_notifications(bigint) FROM PUBLIC;
 -- end of sql/undo/restore_notifications.sql
 
+-- frozen copy of sql/doctor/notification_cleanup_health.sql
+-- What a monitor asks, in one row.
+--
+--     SELECT * FROM notification_cleanup_health;
+CREATE OR REPLACE VIEW notification_cleanup_health AS
+SELECT
+    last_run.finished_at AS last_finished_at,
+    CASE
+        WHEN EXISTS (
+            SELECT
+            FROM notification_cleanup_throttles AS t
+            WHERE t.stopped_at IS NOT NULL
+        ) THEN 'stopped'
+        WHEN last_run.id IS NULL THEN 'never ran'
+        WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
+        WHEN last_run.notifications_deleted > 0 THEN 'deleted'
+        ELSE 'nothing to delete'
+    END AS last_outcome,
+    floor(
+        extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60
+    )::bigint AS minutes_since_last_finished,
+    last_run.users_still_over_limit,
+    (
+        SELECT count(*)
+        FROM notification_cleanup_runs AS r
+        WHERE r.finished_at IS NULL
+            AND r.started_at > now() - interval '36 hours'
+    ) AS runs_unfinished,
+    (
+        SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
+        FROM notification_cleanup_runs AS r
+        WHERE coalesce(r.finished_at, r.started_at) > (
+            SELECT min(coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity'))
+            FROM notification_tables() AS t
+            JOIN pg_stat_all_tables AS s ON s.relid = t.relation
+            WHERE s.n_dead_tup > 0
+        )
+    ) AS notifications_to_vacuum
+FROM (VALUES (1)) AS one_row
+LEFT JOIN (
+    SELECT *
+    FROM notification_cleanup_runs AS r
+    WHERE r.finished_at IS NOT NULL
+    ORDER BY r.finished_at DESC
+    LIMIT 1
+) AS last_run ON true;
+COMMENT ON VIEW notification_cleanup_health IS
+'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an '
+'end, and if the table needs a VACUUM.';
+COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
+'When the last finished run ended; NULL if none ever did.';
+COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
+'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
+'while a run waits for the next call to go on.';
+COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
+'Whole minutes since last_finished_at.';
+COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
+'Users whom that run left over the limit.';
+COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS
+'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
+COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
+'What runs have deleted since the last VACUUM of the table: until the next one, each count of live '
+'notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 '
+'on Citus.';
+REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
+-- end of sql/doctor/notification_cleanup_health.sql
+
 -- +goose Down
 -- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
-DROP FUNCTION notification_deleted_shards;
-DROP FUNCTION notification_shards;
-DROP FUNCTION notification_cleanup_doctor;
 DROP VIEW notification_cleanup_health;
-DROP FUNCTION notification_cleanup_indexes;
-DROP FUNCTION notification_replicas;
-DROP FUNCTION stop_notification_cleanup;
-DROP FUNCTION throttle_notification_cleanup;
-DROP FUNCTION notification_excess;
-DROP FUNCTION notification_inboxes;
-DROP FUNCTION notification_stats;
-DROP FUNCTION preview_notification_cleanup;
-DROP FUNCTION preview_notification_limits;
-DROP FUNCTION cleanup_next_batch;
-DROP FUNCTION cleanup_notifications;
-DROP PROCEDURE cleanup_notifications_in_batches;
-DROP FUNCTION end_notification_cleanup;
-DROP FUNCTION open_notification_cleanup;
-DROP FUNCTION plan_notification_cleanup;
-DROP FUNCTION purge_notifications;
-DROP FUNCTION restore_next_batch;
 DROP FUNCTION restore_notifications;
+DROP FUNCTION restore_next_batch;
+DROP FUNCTION purge_notifications;
+DROP FUNCTION plan_notification_cleanup;
+DROP FUNCTION open_notification_cleanup;
+DROP FUNCTION end_notification_cleanup;
+DROP PROCEDURE cleanup_notifications_in_batches;
+DROP FUNCTION cleanup_notifications;
+DROP FUNCTION cleanup_next_batch;
+DROP FUNCTION preview_notification_limits;
+DROP FUNCTION preview_notification_cleanup;
+DROP FUNCTION notification_stats;
+DROP FUNCTION notification_inboxes;
+DROP FUNCTION notification_excess;
+DROP FUNCTION throttle_notification_cleanup;
+DROP FUNCTION stop_notification_cleanup;
+DROP FUNCTION notification_replicas;
+DROP FUNCTION notification_tables;
+DROP FUNCTION notification_index_templates;
+DROP FUNCTION notification_index_scans;
+DROP FUNCTION notification_cleanup_indexes;
+DROP FUNCTION notification_cleanup_doctor;
+DROP FUNCTION notification_shards;
+DROP FUNCTION notification_deleted_shards;

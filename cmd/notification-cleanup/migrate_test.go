@@ -419,8 +419,8 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 			`CREATE VIEW users_inbox AS SELECT *, ctid, tableoid FROM "In Box" AS n WHERE kind IN ('user', 'n.')`,
 			`CREATE VIEW notifications AS SELECT ctid, tableoid, id, kind || number AS user_id, CASE WHEN "Read" THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at
 				FROM users_inbox`}, []string{
-			`CREATE INDEX CONCURRENTLY ON public."In Box" (((kind)::text || (number)::text)) WHERE (gone IS NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`,
-			`CREATE INDEX CONCURRENTLY ON public."In Box" (gone) WHERE (gone IS NOT NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`}},
+			`CREATE INDEX CONCURRENTLY ON public."In Box" ((((kind)::text || (number)::text))) INCLUDE (kind, number) WHERE ((gone IS NULL) AND ((kind)::text = ANY ('{user,n.}'::text[])));`,
+			`CREATE INDEX CONCURRENTLY ON public."In Box" (gone) WHERE ((gone IS NOT NULL) AND ((kind)::text = ANY ('{user,n.}'::text[])));`}},
 		"view of a partitioned table": {[]string{
 			partitioned["range"],
 			`ALTER TABLE notifications RENAME TO inbox; ALTER TABLE inbox RENAME user_id TO owner`,
@@ -477,5 +477,110 @@ func TestMigrateStatusNamesEveryMigration(t *testing.T) {
 		if want := fmt.Sprintf(`{"version":%d,"name":%q,`, i+1, filepath.Base(file)); !strings.Contains(stdout, want) {
 			t.Errorf("no %s in %s", want, stdout)
 		}
+	}
+}
+
+// mails is a table of an application, and a view of it that shows what its users get.
+func mails(view string) string {
+	return `CREATE TABLE mails (id bigint PRIMARY KEY, owner bigint, kind varchar(9), seen text, made timestamptz, gone timestamptz);
+		CREATE TABLE people (id bigint PRIMARY KEY, name text);
+		CREATE VIEW notifications AS SELECT ctid, tableoid, id, ` + view
+}
+
+func TestThePlannerSaysWhichIndexServes(t *testing.T) {
+	t.Parallel()
+	const (
+		ours  = "DROP INDEX notifications_live_idx, notifications_deleted_idx; "
+		build = "-> CREATE INDEX CONCURRENTLY "
+		live  = "notifications live " + build + "notifications_live_idx ON public.notifications (user_id) WHERE (deleted_at IS NULL)"
+		gone  = "notifications deleted " + build + "notifications_deleted_idx ON public.notifications (deleted_at) WHERE (deleted_at IS NOT NULL)"
+		rest  = " AS user_id, seen AS status, made AS created_at, gone AS deleted_at FROM mails AS m"
+	)
+	for name, test := range map[string]struct {
+		create, change string
+		want           []string
+	}{
+		"wider ones": {"SELECT", ours + `CREATE INDEX wider ON notifications (user_id, created_at DESC) WHERE deleted_at IS NULL;
+			CREATE INDEX timed ON notifications (deleted_at, id)`, []string{"notifications live wider", "notifications deleted timed"}},
+		"of other rows": {"SELECT", ours + `CREATE INDEX ON notifications (user_id) WHERE deleted_at IS NULL AND status = 'read';
+			CREATE INDEX ON notifications (deleted_at) WHERE deleted_at IS NOT NULL AND status = 'read'`, []string{live, gone}},
+		"of all rows": {"SELECT", ours + `CREATE INDEX ON notifications (user_id); CREATE INDEX ON notifications (user_id) INCLUDE (deleted_at);
+			CREATE INDEX ON notifications USING hash (deleted_at)`, []string{live, gone}},
+		"by user and time": {"SELECT", ours + "CREATE INDEX pair ON notifications (user_id, deleted_at)", []string{"notifications live pair", gone}},
+		"an invalid one": {"SELECT", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notifications_live_idx'::regclass",
+			[]string{"notifications live -> REINDEX INDEX CONCURRENTLY public.notifications_live_idx", "notifications deleted notifications_deleted_idx"}},
+		"a name that is taken": {"SELECT", ours + "CREATE TABLE former (user_id uuid); CREATE INDEX notifications_live_idx ON former (user_id)",
+			[]string{strings.Replace(live, "notifications_live_idx ", "", 1), gone}},
+		"beside one that is as cheap": {"SELECT", "CREATE INDEX ON notifications (user_id) INCLUDE (deleted_at)",
+			[]string{"notifications live notifications_live_idx", "notifications deleted notifications_deleted_idx"}},
+		"a child by INHERITS": {"CREATE TABLE notifications (id bigint PRIMARY KEY, user_id bigint, status text, created_at timestamptz); CREATE TABLE child () INHERITS (notifications)",
+			"DROP INDEX child_user_id_idx", []string{"notifications live notifications_live_idx",
+				"child live " + build + "ON public.child (user_id) WHERE (deleted_at IS NULL)",
+				"notifications deleted notifications_deleted_idx", "child deleted child_deleted_at_idx"}},
+		"no partition yet": {partitionedBy("user_id", "HASH (user_id)"), "SELECT", []string{"notifications notifications_live_idx", "notifications notifications_deleted_idx"}},
+		"a view": {mails("owner" + rest + " WHERE kind NOT IN ('bill', 'ad')"), "SELECT", []string{
+			"mails live " + build + "ON public.mails (owner) WHERE ((gone IS NULL) AND ((kind)::text <> ALL ('{bill,ad}'::text[])))",
+			"mails deleted " + build + "ON public.mails (gone) WHERE ((gone IS NOT NULL) AND ((kind)::text <> ALL ('{bill,ad}'::text[])))"}},
+		"a view whose condition they have": {mails("owner" + rest + " WHERE kind NOT IN ('bill', 'ad')"),
+			"CREATE INDEX l ON mails (owner) WHERE gone IS NULL AND kind NOT IN ('bill', 'ad'); CREATE INDEX d ON mails (gone)", []string{"mails live l", "mails deleted d"}},
+		"a view whose condition reads a column": {mails("owner" + rest + " WHERE kind NOT IN ('bill', 'ad')"),
+			"CREATE INDEX l ON mails (owner) INCLUDE (kind) WHERE gone IS NULL; CREATE INDEX d ON mails (gone)", []string{"mails live l", "mails deleted d"}},
+		"a view with an expression": {mails("CASE WHEN owner > 0 THEN kind END" + rest), "CREATE INDEX no_columns ON mails ((CASE WHEN owner > 0 THEN kind END)) WHERE gone IS NULL", []string{
+			"mails live " + build + "ON public.mails ((CASE WHEN (owner > 0) THEN kind ELSE NULL::character varying END)) INCLUDE (owner, kind) WHERE (gone IS NULL)",
+			"mails deleted " + build + "ON public.mails (gone) WHERE (gone IS NOT NULL)"}},
+		"a view, with strings that have escapes": {setForDatabase("standard_conforming_strings = off") + ";" + mails("owner"+rest), "SET standard_conforming_strings = off", []string{
+			"mails live " + build + "ON public.mails (owner) WHERE (gone IS NULL)", "mails deleted " + build + "ON public.mails (gone) WHERE (gone IS NOT NULL)"}},
+		"a view of several tables": {mails("owner" + rest + " WHERE NOT EXISTS (SELECT FROM people AS p WHERE p.id = m.owner AND p.name = 'ann')"),
+			"CREATE INDEX l ON mails (owner) WHERE gone IS NULL", []string{"mails live l", "mails deleted"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := adopt(t, test.create)
+			d.exec(test.change)
+			got := all[string](d, "SELECT concat_ws(' ', relation, purpose, index, '-> ' || statement) FROM notification_cleanup_indexes()")
+			if !slices.Equal(got, test.want) {
+				t.Errorf("there are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+			}
+			for _, line := range got { // what it says helps
+				if _, statement, found := strings.Cut(line, "-> "); found {
+					d.exec(statement)
+				}
+			}
+			if n := one[int](d, "SELECT count(statement) FROM notification_cleanup_indexes()"); n > 0 {
+				t.Errorf("when all that it says is done, %d are left", n)
+			}
+		})
+	}
+}
+
+func TestEachTableBehindNotificationsIsFound(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ create, want string }{
+		"a table":    {application, "notifications t"},
+		"partitions": {partitioned["range of hash"], `notifications f, p1 t, other.sub f, other.p2 t, other."P 3" t`},
+		"children": {application + `; CREATE TABLE child () INHERITS (notifications); CREATE TABLE "Grand child" () INHERITS (child); CREATE TABLE other (id bigint)`,
+			`notifications t, child t, "Grand child" t`},
+		"a view of a view": {`CREATE TABLE words (id bigint); CREATE TABLE inbox (id bigint PRIMARY KEY, user_id bigint, status text, created_at timestamptz, deleted_at timestamptz);
+			CREATE VIEW inner_view AS SELECT ctid, tableoid, * FROM inbox WHERE id NOT IN (SELECT id FROM words WHERE ctid <> '(0,1)');
+			CREATE VIEW notifications AS SELECT * FROM inner_view`, "inbox t, inner_view f, notifications f"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := adopt(t, test.create)
+			if got := one[string](d, "SELECT string_agg(relation || ' ' || left(is_leaf::text, 1), ', ' ORDER BY relation::oid) FROM notification_tables()"); got != test.want {
+				t.Errorf("found are %s, want %s", got, test.want)
+			}
+		})
+	}
+	d := newDatabase(t)
+	d.rowsPerPage(1)
+	d.insert(alice, "unread", 1, 10)
+	const pages = "SELECT concat_ws(' ', pages, round(visible_share, 1)) FROM notification_tables()"
+	if got := one[string](d, pages); got != "10 0.0" {
+		t.Errorf("before VACUUM it has %s", got)
+	}
+	d.vacuum("notifications")
+	if got := one[string](d, pages); got != "10 1.0" {
+		t.Errorf("after VACUUM it has %s", got)
 	}
 }

@@ -357,6 +357,29 @@ func TestHealthIsOneRow(t *testing.T) {
 	expect(`(deleted,1620,1,1)`)
 }
 
+func TestHealthSaysWhatAwaitsAVacuumBehindAnyTable(t *testing.T) {
+	t.Parallel()
+	const columns = `(id bigint NOT NULL, user_id bigint NOT NULL, status text, created_at timestamptz, deleted_at timestamptz, PRIMARY KEY (id, user_id))`
+	for name, create := range map[string]string{
+		"a view":              `CREATE TABLE rows ` + columns + `; CREATE VIEW notifications AS SELECT ctid, tableoid, * FROM rows`,
+		"a child by INHERITS": `CREATE TABLE notifications ` + columns + `; CREATE TABLE rows () INHERITS (notifications)`,
+		"a partition": `CREATE TABLE notifications ` + columns + ` PARTITION BY HASH (user_id);
+			CREATE TABLE rows PARTITION OF notifications FOR VALUES WITH (MODULUS 1, REMAINDER 0)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := adopt(t, create)
+			d.exec("ALTER TABLE rows SET (autovacuum_enabled = off)")
+			d.exec("INSERT INTO rows SELECT i, 1, 'read', timestamptz '2025-01-01Z' + i * interval '1 minute' FROM generate_series(1, 1001) AS i")
+			d.exec("VACUUM rows")
+			d.cleanup("")
+			eventually(t, d, "SELECT notifications_to_vacuum = 901 FROM notification_cleanup_health")
+			d.exec("VACUUM rows")
+			eventually(t, d, "SELECT notifications_to_vacuum = 0 FROM notification_cleanup_health")
+		})
+	}
+}
+
 // TestPgCron runs the real extension: the job fires within a minute, which the other tests spend in parallel.
 func TestPgCron(t *testing.T) {
 	t.Parallel()

@@ -38,7 +38,7 @@ func TestPublicMayDoNothing(t *testing.T) {
 var leastPrivileges = []string{
 	"USAGE ON SCHEMA public",
 	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats, plan_notification_cleanup, cleanup_next_batch," +
-		" notification_excess, notification_inboxes, notification_shards, throttle_notification_cleanup, open_notification_cleanup, end_notification_cleanup, notification_cleanup_indexes",
+		" notification_excess, notification_inboxes, notification_shards, throttle_notification_cleanup, open_notification_cleanup, end_notification_cleanup, notification_cleanup_indexes, notification_index_scans, notification_index_templates, notification_tables",
 	"SELECT (ctid, tableoid, id, user_id, status, created_at, deleted_at), UPDATE (deleted_at) ON notifications",
 	"SELECT, INSERT (max_notifications, min_keep), UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit," +
 		" notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs",

@@ -29,13 +29,10 @@ SELECT
         SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
         FROM notification_cleanup_runs AS r
         WHERE coalesce(r.finished_at, r.started_at) > (
-            SELECT min(coalesce(greatest(t.last_vacuum, t.last_autovacuum), '-infinity'))
-            FROM pg_stat_all_tables AS t
-            WHERE t.n_dead_tup > 0
-                AND (
-                    t.relid = 'notifications'::regclass
-                    OR t.relid IN (SELECT p.relid FROM pg_partition_tree('notifications') AS p)
-                )
+            SELECT min(coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity'))
+            FROM notification_tables() AS t
+            JOIN pg_stat_all_tables AS s ON s.relid = t.relation
+            WHERE s.n_dead_tup > 0
         )
     ) AS notifications_to_vacuum
 FROM (VALUES (1)) AS one_row
@@ -63,5 +60,5 @@ COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS
 COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live '
 'notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 '
-'for a view, and on Citus.';
+'on Citus.';
 REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
