@@ -1,7 +1,8 @@
 -- Written by make snapshot: edit sql/, never this copy.
 
 -- +goose Up
--- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
+-- SET search_path FROM CURRENT then pins the schema that goose installs into,
+-- and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
@@ -73,131 +74,798 @@ COMMENT ON FUNCTION notification_shards(notification_user_id[]) IS
 REVOKE ALL ON FUNCTION notification_shards(notification_user_id[]) FROM PUBLIC;
 -- end of sql/citus/notification_shards.sql
 
--- frozen copy of sql/doctor/notification_cleanup_doctor.sql
--- Is all well, for this role and on this server? A row a check: SELECT * FROM notification_cleanup_doctor();
+-- frozen copy of sql/doctor/notification_cleanup_doctor.sql.tmpl
+-- Is all well, for this role and on this server? A row a check, in the order below. `make snapshot`
+-- fills in the checks, each from its file: that of "row-level security" is
+-- check_row_level_security.sql. A check is one SELECT of one row (severity, found, advice).
+--
+--     SELECT * FROM notification_cleanup_doctor();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_cleanup_doctor()
-RETURNS TABLE (name text, ok boolean, found text, advice text)
+RETURNS TABLE (
+    name text,
+    severity text,
+    found text,
+    advice text
+)
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
-#variable_conflict use_column
 DECLARE
-    v_table CONSTANT oid := to_regclass('notifications')::oid;
-    v_behind oid[];  -- and the tables, partitions and views behind it
-    v_name text; v_ok boolean; v_found text; v_advice text;
+    v_name text;
+    v_severity text;
+    v_found text;
+    v_advice text;
 BEGIN
-    WITH RECURSIVE behind (oid) AS (
-        SELECT v_table UNION SELECT p.part FROM behind AS b JOIN (
-            SELECT i.inhparent, i.inhrelid FROM pg_inherits AS i UNION ALL SELECT r.ev_class, a.attrelid  -- a view has the ctid of what is behind
-            FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
-            JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attname = 'ctid'
-        ) AS p (whole, part) ON p.whole = b.oid
-    )
-    SELECT array_agg(b.oid) INTO v_behind FROM behind AS b;
-    FOREACH v_name IN ARRAY '{rights,table,indexes,row-level security,triggers,replica identity,vacuum,server,last run,unfinished runs,max_wal_size,idle in transaction,pg_cron}'::text[] LOOP
+    FOREACH v_name IN ARRAY ARRAY[
+        'rights',
+        'table',
+        'indexes',
+        'row-level security',
+        'triggers',
+        'replica identity',
+        'vacuum',
+        'server',
+        'last run',
+        'unfinished runs',
+        'max_wal_size',
+        'idle in transaction',
+        'pg_cron'
+    ] LOOP
         BEGIN
             CASE v_name
-            WHEN 'rights' THEN  -- of which some are not needed to clean up
-                SELECT bool_and(o.optional), nullif(count(*), 0) || ' grants are missing', string_agg(format('GRANT %s TO %I;', p.privilege, current_user), ' ' ORDER BY o.optional) INTO v_ok, v_found, v_advice
-                FROM (SELECT format('%s%s ON %I.%I', g[1], g[2], current_schema(), g[3]) FROM unnest(ARRAY['SELECT (ctid, tableoid, id, user_id, status, created_at, deleted_at) ON notifications',
-                        'UPDATE (deleted_at) ON notifications', 'DELETE ON notifications', 'SELECT ON notification_cleanup_runs', 'INSERT (max_notifications, min_keep) ON notification_cleanup_runs',
-                        'UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs',
-                        'UPDATE (notifications_restored) ON notification_cleanup_runs', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_cutoffs',
-                        'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_throttles',
-                        'SELECT, INSERT, DELETE ON notification_cleanup_positions', 'SELECT ON notification_cleanup_health']) AS s (privilege)
-                    CROSS JOIN regexp_match(s.privilege, '^([A-Z, ]+)( \(.*\))? ON (\w+)$') AS g CROSS JOIN unnest(string_to_array(g[1], ', ')) AS p
-                    LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(g[3]) AND a.attname = ANY (regexp_split_to_array(g[2], '\W+'))
-                    GROUP BY g HAVING NOT bool_and(coalesce(has_column_privilege(a.attrelid, a.attnum, p), has_table_privilege(to_regclass(g[3]), p)))
-                    UNION ALL SELECT format('EXECUTE ON ROUTINE %I.%I', current_schema(), f.proname) FROM pg_proc AS f WHERE f.pronamespace = current_schema()::regnamespace
-                        AND (f.proconfig @> '{row_security=off}' OR f.proname = 'cleanup_notifications_in_batches') AND NOT has_function_privilege(f.oid, 'EXECUTE')  -- ours
-                    UNION ALL SELECT 'pg_read_all_stats' WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
-                ) AS p (privilege) CROSS JOIN LATERAL (SELECT p.privilege ~ 'restore|purge|deleted_shards|health|doctor|limits|stop|read_all_stats|replicas|DELETE ON \S+notifications$') AS o (optional);
-            WHEN 'table' THEN
-                SELECT count(p.problem) = 0, string_agg(p.problem, '; ' ORDER BY p.problem), 'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' INTO v_ok, v_found, v_advice
-                FROM unnest('{id,user_id,created_at,status,deleted_at,ctid,tableoid}'::name[]) AS w (name) LEFT JOIN pg_attribute AS a ON a.attrelid = v_table AND a.attname = w.name
-                LEFT JOIN pg_type AS t ON t.oid = to_regtype('notification_' || w.name) AND w.name IN ('id', 'user_id', 'created_at')
-                CROSS JOIN LATERAL (SELECT CASE WHEN a.attname IS NULL THEN format('%s is missing', w.name)
-                    WHEN format_type(a.atttypid, a.atttypmod) <> format_type(t.typbasetype, t.typtypmod) THEN format('%s is not of type %s', w.name, t.typname)
-                    WHEN w.name = 'deleted_at' AND NOT pg_column_is_updatable(v_table, a.attnum, false) THEN 'deleted_at cannot be updated'
-                    WHEN w.name = 'id' AND NOT EXISTS (SELECT FROM pg_class AS c LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
-                        WHERE c.oid = v_table AND (c.relkind = 'v' OR a.attnum = ANY (i.indkey))) THEN 'id has no unique index' END) AS p (problem);
-            WHEN 'indexes' THEN
-                SELECT bool_and(i.index IS NOT NULL), string_agg(format('%s has no valid one for %s notifications', i.relation, i.purpose), '; ') FILTER (WHERE i.index IS NULL),
-                    string_agg(i.statement || ';', ' ') INTO v_ok, v_found, v_advice FROM notification_cleanup_indexes() AS i WHERE i.purpose IS NOT NULL;
-            WHEN 'row-level security' THEN  -- behind a view, its owner's rights count
-                SELECT count(*) = 0, string_agg(format('hides rows of %s from %I', c.oid::regclass, r.rolname), '; '), string_agg(DISTINCT format('ALTER ROLE %I BYPASSRLS;', r.rolname), ' ') INTO v_ok, v_found, v_advice
-                FROM pg_class AS c LEFT JOIN pg_class AS v ON v.oid = v_table AND v.relkind = 'v' AND c.oid = ANY (v_behind) AND (v.reloptions::text ~ 'security_invoker=(t|on|y|1)') IS NOT TRUE
-                JOIN pg_roles AS r ON r.oid = coalesce(v.relowner, quote_ident(current_user)::regrole) AND NOT r.rolsuper AND NOT r.rolbypassrls
-                WHERE (c.oid = ANY (v_behind) OR c.oid = ANY ('{notification_cleanup_runs,notification_cleanup_cutoffs,notification_cleanup_batches,notification_cleanup_throttles,notification_cleanup_positions}'::regclass[]))
-                    AND c.relrowsecurity AND NOT c.relispartition AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE'));
-            WHEN 'triggers' THEN
-                SELECT count(*) = 0, string_agg(format('%s of %s fires', t.tgname, t.tgrelid::regclass), '; '), 'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' INTO v_ok, v_found, v_advice
-                FROM pg_trigger AS t WHERE t.tgrelid = ANY (v_behind) AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A') AND t.tgtype & 16 > 0  -- UPDATE
-                    AND (t.tgattr::text = '' OR EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr) AND a.attname = 'deleted_at'));
-            WHEN 'replica identity' THEN
-                SELECT count(*) = 0, string_agg(format('%s has none, for publication %s', c.oid::regclass, p.pubname), '; '),
-                    string_agg(DISTINCT format('ALTER TABLE %s REPLICA IDENTITY FULL;', c.oid::regclass), ' ') INTO v_ok, v_found, v_advice
-                FROM pg_class AS c JOIN pg_class AS w ON w.oid = c.oid OR w.oid IN (SELECT pg_partition_ancestors(c.oid)) JOIN pg_publication_tables AS t
-                    ON t.tablename = w.relname AND quote_ident(t.schemaname) = w.relnamespace::regnamespace::text JOIN pg_publication AS p ON p.pubname = t.pubname AND p.pubupdate
-                WHERE c.oid = ANY (v_behind) AND c.relkind = 'r' AND c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_index AS i
-                    WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END);
-            WHEN 'vacuum' THEN
-                SELECT bool_and(c.relallvisible >= 0.9 * s.pages AND s.factor <= 0.05), string_agg(format('%s of %s pages of %s are all-visible, scale factor %s', c.relallvisible, s.pages, c.oid::regclass,
-                    s.factor), '; '), string_agg(format('ALTER TABLE %s SET (autovacuum_enabled = on, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01); '
-                    'VACUUM %1$s;', c.oid::regclass), ' ') INTO v_ok, v_found, v_advice
-                FROM pg_class AS c CROSS JOIN LATERAL (SELECT pg_relation_size(c.oid) / current_setting('block_size')::bigint, CASE WHEN c.reloptions::text ~ 'autovacuum_enabled=(f|off|n|0)'
-                    THEN 'infinity' ELSE coalesce(substring(c.reloptions::text FROM 'vacuum_scale_factor=([^,}]+)'), current_setting('autovacuum_vacuum_scale_factor'))::float8 END) AS s (pages, factor)
-                WHERE c.oid = ANY (v_behind) AND c.relkind = 'r' AND s.pages >= 1000;
-            WHEN 'server' THEN
-                SELECT NOT r, CASE WHEN r THEN 'a standby' ELSE 'a primary' END, 'This is only to look; clean up on the primary.' INTO v_ok, v_found, v_advice FROM pg_is_in_recovery() AS r;
-            WHEN 'last run' THEN
-                SELECT r.age < interval '26 hours', coalesce('ended ' || r.age || ' ago', 'none yet'), 'Is it still scheduled? See its log.' INTO v_ok, v_found, v_advice
-                FROM (SELECT date_trunc('second', now() - max(r.finished_at)) AS age FROM notification_cleanup_runs AS r) AS r;
-            WHEN 'unfinished runs' THEN  -- that nobody is at work on; who rests between two batches is
-                SELECT count(*) = 0, string_agg(format('run %s, %s of %s deleted%s', r.id, r.notifications_deleted, r.notifications_planned,
-                    (SELECT ', stopped' FROM notification_cleanup_throttles AS t WHERE t.run_id = r.id AND t.stopped_at IS NOT NULL)), '; '), string_agg(format('Whoever runs with '
-                    'max_notifications => %s, min_keep => %s goes on with run %s.', r.max_notifications, r.min_keep, r.id), ' ') INTO v_ok, v_found, v_advice
-                FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id) AND NOT EXISTS (
-                    SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.query ~ 'cleanup_next_batch|cleanup_notifications_in_batches');
-            WHEN 'max_wal_size' THEN  -- against each page in full, once, and each new row
-                SELECT w.bytes <= pg_size_bytes(current_setting(v_name)), format('%s; deleting %s writes about %s%s', current_setting(v_name), w.victims, pg_size_pretty(w.bytes),
-                    CASE WHEN notification_shards('{}') IS NOT NULL THEN ' here, and the rest on the workers' END),
-                    'Raise it for the first run, switch wal_compression on, or spread that over some nights with a time limit.' INTO v_ok, v_found, v_advice
-                FROM (
-                    SELECT p.victims, least(p.victims * current_setting('block_size')::numeric, sum(pg_relation_size(c.oid) + pg_indexes_size(c.oid)))
-                        + p.victims * coalesce(sum(pg_relation_size(c.oid)) / nullif(sum(greatest(c.reltuples, 0)), 0)::numeric, 0) AS bytes
-                    FROM (SELECT r.max_notifications, r.min_keep, r.id FROM notification_cleanup_runs AS r UNION ALL SELECT 1000, 100, 0 ORDER BY 3 DESC LIMIT 1) AS r
-                    CROSS JOIN LATERAL (SELECT coalesce(sum(p.deletable_notifications), 0) FROM preview_notification_cleanup(r.max_notifications, r.min_keep) AS p) AS p (victims)
-                    JOIN pg_class AS c ON c.oid = ANY (v_behind) AND c.relkind = 'r' GROUP BY p.victims
-                ) AS w;
-            WHEN 'idle in transaction' THEN
-                SELECT count(*) = 0, string_agg(format('process %s of %s since %s', a.pid, a.usename, date_trunc('second', a.state_change)), '; '), 'What it holds is skipped. '
-                    || string_agg(format('SELECT pg_terminate_backend(%s);', a.pid), ' ') || ' And set idle_in_transaction_session_timeout.' INTO v_ok, v_found, v_advice
-                FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.state LIKE 'idle in transaction%' AND a.state_change < now() - interval '1 second'
-                    AND EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.relation = ANY (v_behind) AND l.mode <> 'AccessShareLock');
-            ELSE
-                SELECT true, coalesce('it is in database ' || (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name'), 'not used here') INTO v_ok, v_found;
-                IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = v_name) THEN
-                    PERFORM set_config('row_security', 'on', true);  -- by which it shows each role its own jobs. EXECUTE, as elsewhere there is no such table:
-                    EXECUTE $jobs$ SELECT bool_and(j.active AND d.status IS DISTINCT FROM 'failed'), coalesce(string_agg(format('%s: %s', j.jobname, CASE WHEN j.active
-                            THEN coalesce(d.status, 'never ran') ELSE 'not active' END), '; '), 'no job in this database'), 'It said: ' || string_agg(d.return_message, ' ') FILTER (WHERE d.status = 'failed')
-                        FROM cron.job AS j LEFT JOIN LATERAL (SELECT * FROM cron.job_run_details AS d WHERE d.jobid = j.jobid ORDER BY d.runid DESC LIMIT 1) AS d ON true
-                        WHERE j.database = current_database() AND j.command ~ '(cleanup|purge)_notifications' $jobs$ INTO v_ok, v_found, v_advice;
-                END IF;
+                WHEN 'rights' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_rights.sql: a run fails where its role lacks a grant that it needs. What only
+-- undo, purge, flow control and monitoring need may be the business of another role.
+WITH needed (privileges, relation, columns, is_optional) AS (
+    VALUES
+        (
+            '{SELECT}'::text[],
+            'notifications',
+            '{ctid,tableoid,id,user_id,status,created_at,deleted_at}'::name[],
+            false
+        ),
+        ('{UPDATE}', 'notifications', '{deleted_at}', false),
+        ('{DELETE}', 'notifications', NULL, true),
+        ('{SELECT}', 'notification_cleanup_runs', NULL, false),
+        ('{INSERT}', 'notification_cleanup_runs', '{max_notifications,min_keep}', false),
+        (
+            '{UPDATE}',
+            'notification_cleanup_runs',
+            '{finished_at,users_over_limit,users_cleaned,users_still_over_limit,'
+            'notifications_planned,notifications_deleted,notifications_skipped}',
+            false
+        ),
+        ('{UPDATE}', 'notification_cleanup_runs', '{notifications_restored}', true),
+        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_cutoffs', NULL, false),
+        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_batches', NULL, false),
+        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_throttles', NULL, false),
+        ('{SELECT,INSERT,DELETE}', 'notification_cleanup_positions', NULL, false),
+        ('{SELECT}', 'notification_cleanup_health', NULL, true)
+),
+missing_on_relations AS (
+    SELECT
+        format(
+            '%s%s ON %I.%I',
+            array_to_string(n.privileges, ', '),
+            ' (' || array_to_string(n.columns, ', ') || ')',
+            current_schema(),
+            n.relation
+        ) AS privilege,
+        n.is_optional
+    FROM needed AS n
+    CROSS JOIN unnest(n.privileges) AS p (privilege)
+    LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(n.relation)
+        AND a.attname = ANY (n.columns)
+    GROUP BY
+        n.privileges,
+        n.relation,
+        n.columns,
+        n.is_optional
+    HAVING NOT bool_and(coalesce(
+        has_column_privilege(a.attrelid, a.attnum, p.privilege),
+        has_table_privilege(to_regclass(n.relation), p.privilege)
+    ))
+),
+-- Ours are those with this setting, and the procedure, which must not have any.
+missing_on_routines AS (
+    SELECT
+        format(
+            'EXECUTE ON ROUTINE %I.%I(%s)',
+            current_schema(),
+            routine.proname,
+            pg_get_function_identity_arguments(routine.oid)
+        ) AS privilege,
+        routine.proname = ANY (
+            '{restore_notifications,restore_next_batch,purge_notifications,'
+            'notification_deleted_shards,notification_replicas,notification_cleanup_doctor,'
+            'notification_cron_jobs,preview_notification_limits,stop_notification_cleanup}'
+        ) AS is_optional
+    FROM pg_proc AS routine
+    JOIN pg_namespace AS namespace ON namespace.oid = routine.pronamespace
+        AND namespace.nspname = current_schema()
+    WHERE NOT has_function_privilege(routine.oid, 'EXECUTE')
+        AND (
+            routine.proconfig @> '{row_security=off}'
+            OR routine.proname = 'cleanup_notifications_in_batches'
+        )
+),
+missing AS (
+    SELECT
+        r.privilege,
+        r.is_optional
+    FROM missing_on_relations AS r
+    UNION ALL
+    SELECT
+        r.privilege,
+        r.is_optional
+    FROM missing_on_routines AS r
+    UNION ALL
+    SELECT
+        'pg_read_all_stats',
+        true
+    WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
+)
+SELECT
+    CASE
+        WHEN bool_or(NOT m.is_optional) THEN 'failure'
+        WHEN count(*) > 0 THEN 'note'
+        ELSE 'ok'
+    END AS severity,
+    CASE count(*)
+        WHEN 0 THEN NULL
+        WHEN 1 THEN '1 grant is missing'
+        ELSE count(*) || ' grants are missing'
+    END || CASE WHEN bool_and(m.is_optional) THEN ', which no run needs' ELSE '' END AS found,
+    string_agg(
+        format('GRANT %s TO %I;', m.privilege, current_user),
+        ' '
+        ORDER BY
+            m.is_optional,
+            m.privilege
+    ) AS advice
+FROM missing AS m
+) AS result;
+
+                WHEN 'table' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_table.sql: the table must still be what it was when it was adopted. The routines
+-- are made for its columns, and their types are those of our domains.
+WITH wanted (name) AS (
+    VALUES
+        ('id'::name),
+        ('user_id'),
+        ('created_at'),
+        ('status'),
+        ('deleted_at'),
+        ('ctid'),
+        ('tableoid')
+),
+columns AS (
+    SELECT
+        w.name,
+        c.oid AS relation,
+        c.relkind,
+        a.attnum,
+        format_type(a.atttypid, a.atttypmod) AS type_name,
+        t.typname AS domain_name,
+        format_type(t.typbasetype, t.typtypmod) AS domain_type
+    FROM wanted AS w
+    LEFT JOIN pg_class AS c ON c.oid = to_regclass('notifications')
+    LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid
+        AND a.attname = w.name
+    LEFT JOIN pg_type AS t ON t.oid = to_regtype('notification_' || w.name)
+        AND w.name IN ('id', 'user_id', 'created_at')
+),
+problems AS (
+    SELECT CASE
+        WHEN c.attnum IS NULL THEN format('%s is missing', c.name)
+        WHEN c.type_name <> c.domain_type
+            THEN format('%s is not of type %s', c.name, c.domain_name)
+        WHEN c.name = 'deleted_at'
+            AND NOT pg_column_is_updatable(c.relation, c.attnum, false)
+            THEN 'deleted_at cannot be updated'
+        WHEN c.name = 'id'
+            AND c.relkind <> 'v'
+            AND NOT EXISTS (
+                SELECT
+                FROM pg_index AS i
+                WHERE i.indrelid = c.relation
+                    AND i.indisunique
+                    AND i.indisvalid
+                    AND i.indpred IS NULL
+                    AND c.attnum = ANY (i.indkey)
+            )
+            THEN 'id has no unique index'
+    END AS problem
+    FROM columns AS c
+)
+SELECT
+    CASE WHEN count(p.problem) = 0 THEN 'ok' ELSE 'failure' END AS severity,
+    string_agg(p.problem, '; ' ORDER BY p.problem) AS found,
+    'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' AS advice
+FROM problems AS p
+) AS result;
+
+                WHEN 'indexes' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_indexes.sql: without an index for live notifications each run reads the whole
+-- table, and without one for deleted ones undo and purge do. Both work, but slowly.
+SELECT
+    CASE
+        WHEN bool_and(i.index IS NOT NULL) IS NOT FALSE THEN 'ok'
+        ELSE 'warning'
+    END AS severity,
+    string_agg(
+        format('%s has no valid one for %s notifications', i.relation, i.purpose),
+        '; '
+    ) FILTER (WHERE i.index IS NULL) AS found,
+    coalesce(
+        string_agg(i.statement || ';', ' '),
+        'Build one on what the view shows as user_id, WHERE what it shows as deleted_at IS NULL; '
+        'and one on what it shows as deleted_at.'
+    ) AS advice
+FROM notification_cleanup_indexes() AS i
+WHERE i.purpose IS NOT NULL
+) AS result;
+
+                WHEN 'row-level security' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_row_level_security.sql: where row-level security would hide rows from a run, it
+-- fails instead of reporting too few. Behind a view the rights of the view's owner count, unless it
+-- is a security_invoker.
+WITH owner AS (
+    SELECT v.relowner AS role
+    FROM pg_class AS v
+    WHERE v.oid = to_regclass('notifications')
+        AND v.relkind = 'v'
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_options_to_table(v.reloptions) AS o
+            WHERE o.option_name = 'security_invoker'
+                AND o.option_value::boolean
+        )
+),
+readers AS (
+    SELECT
+        t.relation,
+        coalesce(owner.role, quote_ident(current_user)::regrole) AS role
+    FROM notification_tables() AS t
+    LEFT JOIN owner ON true
+    UNION ALL
+    SELECT
+        ours.oid,
+        quote_ident(current_user)::regrole
+    FROM pg_class AS ours
+    JOIN pg_namespace AS namespace ON namespace.oid = ours.relnamespace
+        AND namespace.nspname = current_schema()
+    WHERE starts_with(ours.relname, 'notification_cleanup_')
+        AND ours.relname <> 'notification_cleanup_schema_version'
+),
+filtered AS (
+    SELECT
+        c.oid::regclass AS relation,
+        role.rolname
+    FROM readers AS r
+    JOIN pg_class AS c ON c.oid = r.relation
+    JOIN pg_roles AS role ON role.oid = r.role
+    WHERE c.relrowsecurity
+        AND NOT c.relispartition
+        AND NOT role.rolsuper
+        AND NOT role.rolbypassrls
+        AND (c.relforcerowsecurity OR NOT pg_has_role(role.oid, c.relowner, 'USAGE'))
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
+    string_agg(format('hides rows of %s from %I', f.relation, f.rolname), '; ') AS found,
+    string_agg(DISTINCT format('ALTER ROLE %I BYPASSRLS;', f.rolname), ' ') AS advice
+FROM filtered AS f
+) AS result;
+
+                WHEN 'triggers' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_triggers.sql: a trigger that fires when deleted_at is set fires for each
+-- notification of a run, and whatever it waits for, the run waits for.
+WITH firing AS (
+    SELECT format('%s of %s fires', t.tgname, t.tgrelid::regclass) AS description
+    FROM pg_trigger AS t
+    JOIN notification_tables() AS behind ON behind.relation = t.tgrelid
+    WHERE NOT t.tgisinternal
+        AND t.tgparentid = 0
+        AND t.tgenabled IN ('O', 'A')
+        AND t.tgtype & 16 > 0  -- UPDATE
+        AND (
+            cardinality(t.tgattr::smallint[]) = 0
+            OR EXISTS (
+                SELECT
+                FROM pg_attribute AS a
+                WHERE a.attrelid = t.tgrelid
+                    AND a.attnum = ANY (t.tgattr)
+                    AND a.attname = 'deleted_at'
+            )
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(f.description, '; ') AS found,
+    'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' AS advice
+FROM firing AS f
+) AS result;
+
+                WHEN 'replica identity' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_replica_identity.sql: no row of a table can be updated that a publication
+-- publishes the updates of, unless the table has a replica identity.
+WITH published AS (
+    SELECT
+        c.oid::regclass AS relation,
+        publication.pubname
+    FROM notification_tables() AS behind
+    JOIN pg_class AS c ON c.oid = behind.relation
+    -- A partition is published through the table that it belongs to as well.
+    JOIN pg_class AS whole ON whole.oid = c.oid
+        OR whole.oid IN (SELECT pg_partition_ancestors(c.oid))
+    JOIN pg_namespace AS namespace ON namespace.oid = whole.relnamespace
+    JOIN pg_publication_tables AS p ON p.schemaname = namespace.nspname
+        AND p.tablename = whole.relname
+    JOIN pg_publication AS publication ON publication.pubname = p.pubname
+        AND publication.pubupdate
+    WHERE behind.is_leaf
+        AND c.relreplident <> 'f'
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_index AS i
+            WHERE i.indrelid = c.oid
+                AND CASE c.relreplident
+                    WHEN 'd' THEN i.indisprimary
+                    WHEN 'i' THEN i.indisreplident
+                END
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
+    string_agg(
+        format('%s has none, for publication %s', p.relation, p.pubname),
+        '; '
+    ) AS found,
+    string_agg(
+        DISTINCT format('ALTER TABLE %s REPLICA IDENTITY FULL;', p.relation),
+        ' '
+    ) AS advice
+FROM published AS p
+) AS result;
+
+                WHEN 'vacuum' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_vacuum.sql: counting by user stays index-only while the visibility map is fresh,
+-- which takes a VACUUM now and then, and an autovacuum that does not wait for a fifth of the table.
+WITH settings AS (
+    SELECT
+        t.relation,
+        t.visible_share,
+        max(o.option_value) FILTER (
+            WHERE o.option_name = 'autovacuum_enabled'
+        )::boolean IS FALSE AS is_off,
+        coalesce(
+            max(o.option_value) FILTER (
+                WHERE o.option_name = 'autovacuum_vacuum_scale_factor'
+            ),
+            current_setting('autovacuum_vacuum_scale_factor')
+        )::numeric AS scale_factor
+    FROM notification_tables() AS t
+    JOIN pg_class AS c ON c.oid = t.relation
+    LEFT JOIN LATERAL pg_options_to_table(c.reloptions) AS o ON true
+    WHERE t.pages >= 1000
+    GROUP BY
+        t.relation,
+        t.visible_share
+)
+SELECT
+    CASE
+        WHEN bool_and(
+            s.visible_share >= 0.9
+            AND s.scale_factor <= 0.05
+            AND NOT s.is_off
+        ) IS NOT FALSE THEN 'ok'
+        ELSE 'warning'
+    END AS severity,
+    string_agg(
+        format(
+            '%s: %s %% of pages all-visible, %s',
+            s.relation,
+            floor(100 * s.visible_share),
+            CASE
+                WHEN s.is_off THEN 'autovacuum is off'
+                ELSE 'scale factor ' || s.scale_factor
+            END
+        ),
+        '; '
+    ) AS found,
+    string_agg(
+        format(
+            'ALTER TABLE %s SET (autovacuum_enabled = on, autovacuum_vacuum_scale_factor = 0.01, '
+            'autovacuum_vacuum_insert_scale_factor = 0.01); VACUUM %1$s;',
+            s.relation
+        ),
+        ' '
+    ) AS advice
+FROM settings AS s
+) AS result;
+
+                WHEN 'server' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_server.sql: a standby shows what would go, but nothing can be deleted there.
+SELECT
+    CASE WHEN server.is_standby THEN 'note' ELSE 'ok' END AS severity,
+    CASE WHEN server.is_standby THEN 'a standby' ELSE 'a primary' END AS found,
+    'This is only to look; clean up on the primary.' AS advice
+FROM pg_is_in_recovery() AS server (is_standby)
+) AS result;
+
+                WHEN 'last run' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_last_run.sql: a nightly run that has not ended for 26 hours has probably not
+-- been started, or does not come to its end.
+WITH last_run AS (
+    SELECT date_trunc('second', now() - max(r.finished_at)) AS age
+    FROM notification_cleanup_runs AS r
+)
+SELECT
+    CASE
+        WHEN r.age IS NULL THEN 'note'
+        WHEN r.age < interval '26 hours' THEN 'ok'
+        ELSE 'warning'
+    END AS severity,
+    coalesce('ended ' || r.age || ' ago', 'none yet') AS found,
+    CASE
+        WHEN r.age IS NOT NULL THEN 'Is it still scheduled? See its log.'
+    END AS advice
+FROM last_run AS r
+) AS result;
+
+                WHEN 'unfinished runs' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_unfinished_runs.sql: a run was stopped or killed and nobody goes on with it.
+-- A session that rests between two batches still shows the call of the last one.
+WITH unfinished AS (
+    SELECT
+        r.*,
+        EXISTS (
+            SELECT
+            FROM notification_cleanup_throttles AS t
+            WHERE t.run_id = r.id
+                AND t.stopped_at IS NOT NULL
+        ) AS is_stopped
+    FROM notification_cleanup_runs AS r
+    WHERE r.finished_at IS NULL
+        AND EXISTS (
+            SELECT
+            FROM notification_cleanup_batches AS b
+            WHERE b.run_id = r.id
+        )
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_stat_activity AS a
+            WHERE a.datname = current_database()
+                AND (
+                    a.query LIKE '%cleanup\_next\_batch%'
+                    OR a.query LIKE '%cleanup\_notifications\_in\_batches%'
+                )
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(
+        format(
+            'run %s, %s of %s deleted%s',
+            u.id,
+            u.notifications_deleted,
+            u.notifications_planned,
+            CASE WHEN u.is_stopped THEN ', stopped' END
+        ),
+        '; '
+    ) AS found,
+    string_agg(
+        format(
+            'Whoever runs with max_notifications => %s, min_keep => %s goes on with run %s.',
+            u.max_notifications,
+            u.min_keep,
+            u.id
+        ),
+        ' '
+    ) AS advice
+FROM unfinished AS u
+) AS result;
+
+                WHEN 'max_wal_size' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_max_wal_size.sql: a backlog that writes more WAL than max_wal_size forces
+-- checkpoints, after each of which every page is written in full once more. A run writes each page
+-- that it touches in full, and a new version of each row.
+WITH limits AS (
+    SELECT
+        r.max_notifications,
+        r.min_keep,
+        r.id
+    FROM notification_cleanup_runs AS r
+    UNION ALL
+    SELECT
+        1000,
+        100,
+        0
+),
+last_limits AS (
+    SELECT
+        l.max_notifications,
+        l.min_keep
+    FROM limits AS l
+    ORDER BY l.id DESC
+    LIMIT 1
+),
+backlog AS (
+    SELECT coalesce(sum(p.deletable_notifications), 0) AS rows
+    FROM last_limits AS l
+    CROSS JOIN preview_notification_cleanup(l.max_notifications, l.min_keep) AS p
+),
+size AS (
+    SELECT
+        sum(pg_relation_size(t.relation)) AS table_bytes,
+        sum(pg_relation_size(t.relation) + pg_indexes_size(t.relation)) AS all_bytes,
+        sum(greatest(c.reltuples, 0))::numeric AS rows
+    FROM notification_tables() AS t
+    JOIN pg_class AS c ON c.oid = t.relation
+    WHERE t.is_leaf
+),
+written AS (
+    SELECT
+        b.rows,
+        ceil(
+            least(b.rows * current_setting('block_size')::numeric, s.all_bytes)
+            + b.rows * coalesce(s.table_bytes / nullif(s.rows, 0), 0)
+        )::bigint AS bytes
+    FROM backlog AS b
+    CROSS JOIN size AS s
+)
+SELECT
+    CASE
+        WHEN w.bytes > pg_size_bytes(current_setting('max_wal_size')) THEN 'warning'
+        ELSE 'ok'
+    END AS severity,
+    format(
+        '%s; deleting %s writes about %s%s',
+        current_setting('max_wal_size'),
+        w.rows,
+        pg_size_pretty(w.bytes),
+        -- On Citus the coordinator knows the size of its own tables only.
+        CASE
+            WHEN notification_shards('{}') IS NOT NULL THEN ' here, and the rest on the workers'
+        END
+    ) AS found,
+    'Raise it for the first run, switch wal_compression on, or spread that over some nights with a '
+    'time limit.' AS advice
+FROM written AS w
+) AS result;
+
+                WHEN 'idle in transaction' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_idle_in_transaction.sql: what a session holds that does nothing is skipped by
+-- every run, and VACUUM cannot clean up behind it.
+WITH holders AS (
+    SELECT
+        a.pid,
+        a.usename,
+        date_trunc('second', a.state_change) AS since
+    FROM pg_stat_activity AS a
+    WHERE a.datname = current_database()
+        AND a.state LIKE 'idle in transaction%'
+        AND a.state_change < now() - interval '1 second'
+        AND EXISTS (
+            SELECT
+            FROM pg_locks AS l
+            JOIN notification_tables() AS t ON t.relation = l.relation
+            WHERE l.pid = a.pid
+                AND l.mode <> 'AccessShareLock'
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(
+        format('process %s of %s since %s', h.pid, h.usename, h.since),
+        '; '
+    ) AS found,
+    'What it holds is skipped. '
+    || string_agg(format('SELECT pg_terminate_backend(%s);', h.pid), ' ')
+    || ' And set idle_in_transaction_session_timeout.' AS advice
+FROM holders AS h
+) AS result;
+
+                WHEN 'pg_cron' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_pg_cron.sql: a job of pg_cron that fails at night tells nobody. Its tables are
+-- there only where the extension is, so notification_cron_jobs() asks for them by dynamic SQL.
+WITH jobs AS (
+    SELECT
+        j.*,
+        CASE
+            WHEN NOT j.is_active THEN 'not active'
+            ELSE coalesce(j.status, 'never ran')
+        END AS state
+    FROM notification_cron_jobs() AS j
+)
+SELECT
+    CASE
+        WHEN bool_or(j.state = 'failed') THEN 'failure'
+        WHEN bool_or(j.state = 'not active') THEN 'warning'
+        WHEN bool_or(j.state = 'never ran') OR count(*) = 0 THEN 'note'
+        ELSE 'ok'
+    END AS severity,
+    coalesce(
+        string_agg(format('%s: %s', j.name, j.state), '; '),
+        CASE
+            WHEN EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron')
+                THEN 'no job in this database'
+        END,
+        'it is in database ' || (
+            SELECT s.setting
+            FROM pg_settings AS s
+            WHERE s.name = 'cron.database_name'
+        ),
+        'not used here'
+    ) AS found,
+    concat_ws(
+        ' ',
+        'It said: ' || string_agg(j.message, ' ') FILTER (WHERE j.state = 'failed'),
+        string_agg(format('SELECT cron.alter_job(%s, active => true);', j.id), ' ')
+            FILTER (WHERE j.state = 'not active')
+    ) AS advice
+FROM jobs AS j
+) AS result;
+
             END CASE;
-        EXCEPTION WHEN OTHERS THEN  -- what this role may not see, or the table no longer has
-            SELECT false, 'not known: ' || SQLERRM, 'Mend the other findings first.' INTO v_ok, v_found, v_advice;
+            v_found := coalesce(v_found, 'nothing is wrong');
+            v_advice := CASE WHEN v_severity <> 'ok' THEN nullif(v_advice, '') END;
+        -- What this role may not see, or what the table no longer has, must not hide the rest.
+        EXCEPTION WHEN OTHERS THEN
+            v_severity := 'failure';
+            v_found := 'not known: ' || SQLERRM;
+            v_advice := 'Mend the other findings first.';
         END;
-        RETURN QUERY SELECT v_name, coalesce(v_ok, true), coalesce(v_found, 'nothing is wrong'), CASE WHEN v_name = 'rights' OR NOT v_ok THEN v_advice END;
+        RETURN QUERY
+        SELECT
+            v_name,
+            v_severity,
+            v_found,
+            v_advice;
     END LOOP;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cleanup_doctor() IS
-'Whether all is well for this role on this server: a row a check, with what was found and what to do. Reads only, but as much as a preview; works on a hot standby, and for a role with few rights.';
+'Whether all is well for this role on this server: a row a check, with what was found and what to '
+'do. severity: failure for what breaks the next run, warning for what slows it down or will do '
+'harm, note for information, ok. Reads only, but as much as a preview; works on a hot standby, and '
+'for a role with few rights.';
 REVOKE ALL ON FUNCTION notification_cleanup_doctor() FROM PUBLIC;
--- end of sql/doctor/notification_cleanup_doctor.sql
+-- end of sql/doctor/notification_cleanup_doctor.sql.tmpl
 
 -- frozen copy of sql/doctor/notification_cleanup_indexes.sql
 -- Which index serves each table behind notifications, and what builds it where none does.
@@ -379,6 +1047,66 @@ A partitioned table itself has no purpose, and comes behind its partitions: its 
 'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
 REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_indexes.sql
+
+-- frozen copy of sql/doctor/notification_cron_jobs.sql
+-- The jobs of pg_cron in this database that clean up or purge, and how each ran the last time.
+--
+--     SELECT * FROM notification_cron_jobs();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_cron_jobs()
+RETURNS TABLE (
+    id bigint,
+    name text,
+    is_active boolean,
+    status text,
+    message text
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_extension AS e
+        WHERE e.extname = 'pg_cron'
+    ) THEN
+        RETURN;
+    END IF;
+    -- By row-level security pg_cron shows each role its own jobs, instead of an error.
+    PERFORM set_config('row_security', 'on', true);
+    -- EXECUTE, because there are no such tables where the extension is not.
+    RETURN QUERY EXECUTE $jobs$
+        SELECT
+            j.jobid,
+            coalesce(j.jobname::text, 'job ' || j.jobid),
+            j.active,
+            d.status,
+            d.return_message
+        FROM cron.job AS j
+        LEFT JOIN LATERAL (
+            SELECT
+                d.status,
+                d.return_message
+            FROM cron.job_run_details AS d
+            WHERE d.jobid = j.jobid
+            ORDER BY d.runid DESC
+            LIMIT 1
+        ) AS d ON true
+        WHERE j.database = current_database()
+            AND (
+                j.command LIKE '%cleanup\_notifications%'
+                OR j.command LIKE '%purge\_notifications%'
+            )
+    $jobs$;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cron_jobs() IS
+'The jobs of pg_cron in this database that clean up or purge, of those that the caller may see, '
+'with the status and the message of their last run; none where the extension is not.';
+REVOKE ALL ON FUNCTION notification_cron_jobs() FROM PUBLIC;
+-- end of sql/doctor/notification_cron_jobs.sql
 
 -- frozen copy of sql/doctor/notification_index_scans.sql
 -- Which index the planner has for each table behind notifications, for each of two purposes.
@@ -1936,32 +2664,34 @@ REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_health.sql
 
 -- +goose Down
--- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
+-- SET search_path FROM CURRENT then pins the schema that goose installs into,
+-- and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
 DROP VIEW notification_cleanup_health;
-DROP FUNCTION restore_notifications;
-DROP FUNCTION restore_next_batch;
-DROP FUNCTION purge_notifications;
-DROP FUNCTION plan_notification_cleanup;
-DROP FUNCTION open_notification_cleanup;
-DROP FUNCTION end_notification_cleanup;
-DROP PROCEDURE cleanup_notifications_in_batches;
-DROP FUNCTION cleanup_notifications;
-DROP FUNCTION cleanup_next_batch;
-DROP FUNCTION preview_notification_limits;
-DROP FUNCTION preview_notification_cleanup;
-DROP FUNCTION notification_stats;
-DROP FUNCTION notification_inboxes;
-DROP FUNCTION notification_excess;
-DROP FUNCTION throttle_notification_cleanup;
-DROP FUNCTION stop_notification_cleanup;
-DROP FUNCTION notification_replicas;
-DROP FUNCTION notification_tables;
-DROP FUNCTION notification_index_templates;
-DROP FUNCTION notification_index_scans;
-DROP FUNCTION notification_cleanup_indexes;
-DROP FUNCTION notification_cleanup_doctor;
-DROP FUNCTION notification_shards;
-DROP FUNCTION notification_deleted_shards;
+DROP FUNCTION restore_notifications(bigint);
+DROP FUNCTION restore_next_batch(bigint, integer);
+DROP FUNCTION purge_notifications(interval, integer);
+DROP FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval);
+DROP FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]);
+DROP FUNCTION end_notification_cleanup(bigint, boolean);
+DROP PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval);
+DROP FUNCTION cleanup_notifications(integer, integer, notification_user_id[]);
+DROP FUNCTION cleanup_next_batch(bigint);
+DROP FUNCTION preview_notification_limits(integer[], integer);
+DROP FUNCTION preview_notification_cleanup(integer, integer);
+DROP FUNCTION notification_stats(integer);
+DROP FUNCTION notification_inboxes(notification_user_id[], integer, timestamptz, boolean);
+DROP FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean);
+DROP FUNCTION throttle_notification_cleanup(bigint);
+DROP FUNCTION stop_notification_cleanup(bigint);
+DROP FUNCTION notification_replicas();
+DROP FUNCTION notification_tables();
+DROP FUNCTION notification_index_templates();
+DROP FUNCTION notification_index_scans();
+DROP FUNCTION notification_cron_jobs();
+DROP FUNCTION notification_cleanup_indexes();
+DROP FUNCTION notification_cleanup_doctor();
+DROP FUNCTION notification_shards(notification_user_id[]);
+DROP FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer);

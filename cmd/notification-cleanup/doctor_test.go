@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,30 +13,33 @@ import (
 )
 
 type diagnosis struct {
-	Name   string
-	OK     bool
-	Found  string
-	Advice string
+	Name     string
+	Severity string
+	Found    string
+	Advice   string
 }
+
+// ok is for what nobody has to do anything about.
+func (c diagnosis) ok() bool { return c.Severity == "ok" || c.Severity == "note" }
 
 // examine asks the doctor.
 func (d *database) examine() []diagnosis {
 	d.t.Helper()
-	return collect(d, pgx.RowToStructByPos[diagnosis], "SELECT name, ok, found, coalesce(advice, '') FROM notification_cleanup_doctor()")
+	return collect(d, pgx.RowToStructByPos[diagnosis], "SELECT name, severity, found, coalesce(advice, '') FROM notification_cleanup_doctor()")
 }
 
-// wantWrong compares what the doctor finds wrong: nothing, or a check that says this.
+// wantWrong compares what the doctor finds wrong: nothing, or a check that says this, its severity first.
 func (d *database) wantWrong(check string, says ...string) {
 	d.t.Helper()
 	wrong := "nothing"
 	for _, c := range d.examine() {
-		if c.OK && c.Name == check || !c.OK && c.Name != check || c.OK != (c.Advice == "") && c.Name != "rights" {
+		if c.ok() == (c.Name == check) || c.Severity == "ok" && c.Advice != "" || !c.ok() && c.Advice == "" {
 			wrong = c.Name
-			d.t.Errorf("%s: ok %t, found %s, advice %s", c.Name, c.OK, c.Found, c.Advice)
+			d.t.Errorf("%s: %s, found %s, advice %s", c.Name, c.Severity, c.Found, c.Advice)
 		}
 		for _, words := range says {
-			if c.Name == check && !strings.Contains(c.Found+" "+c.Advice, words) {
-				d.t.Errorf("%s says nothing of %q: %s %s", check, words, c.Found, c.Advice)
+			if c.Name == check && !strings.Contains(c.Severity+" "+c.Found+" "+c.Advice, words) {
+				d.t.Errorf("%s says nothing of %q: %s %s %s", check, words, c.Severity, c.Found, c.Advice)
 			}
 		}
 	}
@@ -57,6 +61,34 @@ func TestTheDoctorFindsNothingWrongAfterInstallation(t *testing.T) {
 	}
 }
 
+// Each file can be looked at in psql by itself.
+func TestEachCheckOfTheDoctorIsAStatementOfOneRow(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	checks := d.examine()
+	for _, check := range checks {
+		path := "../../sql/doctor/check_" + strings.NewReplacer(" ", "_", "-", "_").Replace(check.Name) + ".sql"
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		type finding struct{ Severity, Found, Advice *string }
+		rows := collect(d, pgx.RowToStructByName[finding], string(text))
+		if len(rows) != 1 || rows[0].Severity == nil || *rows[0].Severity != check.Severity {
+			t.Errorf("%s returns %+v, the doctor %+v", path, rows, check)
+		}
+	}
+	if files, _ := filepath.Glob("../../sql/doctor/check_*.sql"); len(files) != len(checks) {
+		t.Errorf("%d files, %d checks", len(files), len(checks))
+	}
+}
+
+func TestTheDoctorIsAtHomeInAnySchema(t *testing.T) {
+	t.Parallel()
+	d := adopt(t, `CREATE SCHEMA "In ""Box"", it's"`, setSearchPath(`"In ""Box"", it's"`))
+	d.wantWrong("")
+}
+
 // leaveOpen plans a run and does no batch of it.
 const leaveOpen = "INSERT INTO notifications (user_id, status, created_at) SELECT md5('1')::uuid, 'read', '2025-01-01' FROM generate_series(1, 5); SELECT plan_notification_cleanup(3, 1)"
 
@@ -68,25 +100,25 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 		fault, check string
 		says         []string
 	}{
-		"id is not unique":         {"ALTER TABLE notifications DROP CONSTRAINT notifications_pkey", "table", []string{"id has no unique index"}},
-		"another type":             {"DROP VIEW notification_cleanup_health; ALTER TABLE notifications ALTER created_at TYPE timestamp", "table", []string{"created_at is not of type notification_created_at"}},
-		"no live index":            {"DROP INDEX notifications_live_idx", "indexes", []string{"notifications has no valid one for live", "CREATE INDEX CONCURRENTLY notifications_live_idx ON"}},
+		"id is not unique":         {"ALTER TABLE notifications DROP CONSTRAINT notifications_pkey", "table", []string{"failure", "id has no unique index"}},
+		"another type":             {"DROP VIEW notification_cleanup_health; ALTER TABLE notifications ALTER created_at TYPE timestamp", "table", []string{"failure", "created_at is not of type notification_created_at"}},
+		"no live index":            {"DROP INDEX notifications_live_idx", "indexes", []string{"warning", "notifications has no valid one for live", "CREATE INDEX CONCURRENTLY notifications_live_idx ON"}},
 		"no index for purge":       {"DROP INDEX notifications_deleted_idx", "indexes", []string{"no valid one for deleted", "CREATE INDEX CONCURRENTLY notifications_deleted_idx ON"}},
 		"an invalid index":         {"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notifications_live_idx'::regclass", "indexes", []string{"REINDEX INDEX CONCURRENTLY"}},
 		"another index serves":     {"CREATE INDEX mine ON notifications (user_id) WHERE deleted_at IS NULL; DROP INDEX notifications_live_idx", "", nil},
-		"a trigger":                {noop + "BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()", "triggers", []string{"noop of notifications fires"}},
+		"a trigger":                {noop + "BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()", "triggers", []string{"warning", "noop of notifications fires"}},
 		"a trigger on deleted_at":  {noop + "AFTER INSERT OR UPDATE OF status, deleted_at ON notifications EXECUTE FUNCTION noop()", "triggers", []string{"noop"}},
 		"a trigger on others":      {noop + "BEFORE UPDATE OF status ON notifications FOR EACH ROW EXECUTE FUNCTION noop()", "", nil},
 		"a trigger on INSERT":      {noop + "BEFORE INSERT OR DELETE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()", "", nil},
 		"a disabled trigger":       {noop + "BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop(); ALTER TABLE notifications DISABLE TRIGGER noop", "", nil},
 		"a foreign key":            {"CREATE TABLE t (id uuid REFERENCES notifications)", "", nil},
-		"no replica identity":      {"ALTER TABLE notifications REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR TABLE notifications", "replica identity", []string{"publication p", "ALTER TABLE notifications REPLICA IDENTITY FULL"}},
+		"no replica identity":      {"ALTER TABLE notifications REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR TABLE notifications", "replica identity", []string{"failure", "publication p", "ALTER TABLE notifications REPLICA IDENTITY FULL"}},
 		"the identity is gone":     {"CREATE UNIQUE INDEX i ON notifications (id); ALTER TABLE notifications REPLICA IDENTITY USING INDEX i; CREATE PUBLICATION p FOR ALL TABLES; CREATE UNIQUE INDEX j ON notifications (id); DROP INDEX i", "replica identity", []string{"publication p"}},
 		"a replica identity":       {"CREATE PUBLICATION p FOR TABLE notifications; CREATE PUBLICATION q FOR ALL TABLES", "", nil},
 		"a full replica identity":  {"ALTER TABLE notifications DROP CONSTRAINT notifications_pkey, ADD UNIQUE (id), REPLICA IDENTITY FULL; CREATE PUBLICATION p FOR TABLE notifications", "", nil},
 		"no updates are published": {"ALTER TABLE notifications REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR TABLE notifications WITH (publish = 'insert')", "", nil},
-		"an old run":               {"INSERT INTO notification_cleanup_runs (max_notifications, min_keep, started_at, finished_at) VALUES (9, 1, now() - interval '2 days', now() - interval '27 hours')", "last run", []string{"ended 1 day 03:00:00 ago"}},
-		"a run left":               {leaveOpen, "unfinished runs", []string{"run 1, 0 of 4 deleted", "max_notifications => 3, min_keep => 1"}},
+		"an old run":               {"INSERT INTO notification_cleanup_runs (max_notifications, min_keep, started_at, finished_at) VALUES (9, 1, now() - interval '2 days', now() - interval '27 hours')", "last run", []string{"warning", "ended 1 day 03:00:00 ago"}},
+		"a run left":               {leaveOpen, "unfinished runs", []string{"warning", "run 1, 0 of 4 deleted", "max_notifications => 3, min_keep => 1"}},
 		"a run given up":           {leaveOpen + "; SELECT restore_notifications(1)", "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,11 +135,11 @@ func TestTheDoctorNamesEachMissingColumnAndGoesOn(t *testing.T) {
 	d := newDatabase(t)
 	d.exec("DROP VIEW notification_cleanup_health; ALTER TABLE notifications DROP status, DROP deleted_at CASCADE")
 	checks := d.examine()
-	if found := checks[1].Found; len(checks) != 13 || checks[1].OK || found != "deleted_at is missing; status is missing" {
+	if found := checks[1].Found; len(checks) != 13 || checks[1].ok() || found != "deleted_at is missing; status is missing" {
 		t.Errorf("%d checks, of the table it says %s", len(checks), found)
 	}
 	d.exec("ALTER TABLE notifications RENAME TO gone")
-	if checks := d.examine(); len(checks) != 13 || checks[1].OK {
+	if checks := d.examine(); len(checks) != 13 || checks[1].ok() {
 		t.Errorf("without the table it says %+v", checks)
 	}
 }
@@ -117,13 +149,13 @@ func TestTheGrantsThatTheDoctorNamesSuffice(t *testing.T) {
 	d := newDatabase(t)
 	d.insert(alice, "read", 1, 1001)
 	session := d.openSession()
-	session.exec("SET ROLE " + d.role("USAGE ON SCHEMA public", "EXECUTE ON FUNCTION notification_cleanup_doctor"))
+	session.exec("SET ROLE " + d.role("USAGE ON SCHEMA public", "EXECUTE ON FUNCTION notification_cleanup_doctor, notification_tables"))
 	checks := session.examine()
-	if checks[0].OK || checks[2].OK || !strings.Contains(checks[2].Found, "permission denied") || !checks[4].OK {
+	if checks[0].ok() || checks[2].ok() || !strings.Contains(checks[2].Found, "permission denied") || !checks[4].ok() {
 		t.Errorf("with few rights it says %+v", checks)
 	}
 	d.exec(checks[0].Advice)
-	if checks := session.examine(); !checks[0].OK || checks[0].Found != "nothing is wrong" || checks[0].Advice != "" {
+	if checks := session.examine(); checks[0].Severity != "ok" || checks[0].Found != "nothing is wrong" || checks[0].Advice != "" {
 		t.Errorf("with what it said it says %+v", checks[0])
 	}
 	for _, call := range append(everything, "SELECT * FROM notification_cleanup_health", "SELECT * FROM preview_notification_limits()") {
@@ -154,7 +186,7 @@ func TestTheDoctorMissesEachGrantOfTheReadme(t *testing.T) {
 		d.exec("REVOKE " + grant[1] + " FROM " + role)
 		rights := session.examine()[0]
 		optional := regexp.MustCompile(`DELETE ON notifications|restore|health|limits|read_all_stats|replicas`).MatchString(grant[1])
-		if rights.Advice == "" || rights.OK != optional {
+		if rights.Advice == "" || rights.ok() != optional {
 			t.Errorf("without %s it says %+v", grant[1], rights)
 		}
 		d.exec(rights.Advice)
@@ -173,7 +205,7 @@ func TestTheDoctorFindsRowLevelSecurityThatFilters(t *testing.T) {
 	session.exec("SET ROLE " + role)
 	hidden := func() (found string) {
 		for _, c := range session.examine() {
-			if c.Name == "row-level security" && !c.OK {
+			if c.Name == "row-level security" && c.Severity == "failure" {
 				found += c.Found + " " + c.Advice
 			}
 		}
@@ -215,7 +247,7 @@ func TestTheDoctorLooksBehindAView(t *testing.T) {
 	d.exec("CREATE INDEX ON messages (recipient) WHERE removed_at IS NULL; ALTER TABLE messages ENABLE ROW LEVEL SECURITY")
 	d.wantWrong("")
 	d.exec("CREATE ROLE " + d.roleName() + "; GRANT ALL ON SCHEMA retention TO " + d.roleName() + "; GRANT ALL ON messages TO " + d.roleName() + "; ALTER VIEW notifications OWNER TO " + d.roleName())
-	if rls := d.examine()[3]; rls.OK || rls.Found != "hides rows of public.messages from "+d.roleName() {
+	if rls := d.examine()[3]; rls.ok() || rls.Found != "hides rows of public.messages from "+d.roleName() {
 		t.Errorf("of a view whose owner is filtered it says %+v", rls)
 	}
 	d.exec("ALTER TABLE messages DISABLE ROW LEVEL SECURITY; DROP OWNED BY " + d.roleName() + " CASCADE")
@@ -253,10 +285,10 @@ func TestTheDoctorWantsTheTableVacuumed(t *testing.T) {
 	d.wantWrong("")
 	d.insert(alice, "unread", 1001, 1100)
 	d.exec("BEGIN; ALTER TABLE notifications SET (autovacuum_enabled = on)") // for nobody else
-	d.wantWrong("vacuum", "0 of 1090 pages of notifications are all-visible, scale factor 0.01", "VACUUM notifications;")
+	d.wantWrong("vacuum", "warning", "notifications: 0 % of pages all-visible, scale factor 0.01", "VACUUM notifications;")
 	d.exec("ROLLBACK")
 	d.vacuum("notifications")
-	d.wantWrong("vacuum", "1090 of 1090", "autovacuum_enabled = on")
+	d.wantWrong("vacuum", "100 % of pages all-visible, autovacuum is off", "autovacuum_enabled = on")
 	d.exec("ALTER TABLE notifications SET (autovacuum_enabled = on)")
 	d.wantWrong("")
 	d.exec("ALTER TABLE notifications RESET (autovacuum_vacuum_scale_factor)")
@@ -270,10 +302,10 @@ func TestTheDoctorFindsWhoHoldsNotificationsAndDoesNothing(t *testing.T) {
 	reader, holder := d.openSession(), d.openSession()
 	reader.exec("BEGIN; SELECT FROM notifications")
 	holder.exec("BEGIN; SELECT FROM notifications FOR UPDATE")
-	eventually(t, d, "SELECT NOT ok FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
+	eventually(t, d, "SELECT severity = 'warning' FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
 	pid := one[int](holder, "SELECT pg_backend_pid()")
-	eventually(t, d, "SELECT NOT ok FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
-	d.wantWrong("idle in transaction", fmt.Sprintf("SELECT pg_terminate_backend(%d);", pid))
+	eventually(t, d, "SELECT severity = 'warning' FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
+	d.wantWrong("idle in transaction", "warning", fmt.Sprintf("SELECT pg_terminate_backend(%d);", pid))
 	holder.exec("ROLLBACK")
 	eventually(t, d, "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND state_change < now() - interval '1 second'")
 	d.wantWrong("")
@@ -303,7 +335,7 @@ func TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor(t *testing.T) {
 	d.rowsPerPage(2)
 	d.insert(alice, "read", 1, 1501)
 	d.exec("ANALYZE notifications")
-	d.wantWrong("max_wal_size", "2MB; deleting 1401 writes about 11 MB", "wal_compression")
+	d.wantWrong("max_wal_size", "warning", "2MB; deleting 1401 writes about 11 MB", "wal_compression")
 	d.cleanup("2000, 1200") // whose limits count from now on, but nothing goes
 	d.wantWrong("")
 }
@@ -313,15 +345,15 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 	d := newDatabase(t)
 	cron := (&database{t: t, name: strings.TrimPrefix(server.url.Path, "/"), script: &script{}}).openSession()
 	found := func(d *database) string {
-		return one[string](d, "SELECT concat_ws(' ', ok, found, advice) FROM notification_cleanup_doctor() WHERE name = 'pg_cron'")
+		return one[string](d, "SELECT concat_ws(' ', severity, found, advice) FROM notification_cleanup_doctor() WHERE name = 'pg_cron'")
 	}
 	if !one[bool](cron, `SELECT coalesce(current_setting('cron.database_name', true) = current_database(), false)`) {
-		if got := found(d); got != "t not used here" {
+		if got := found(d); got != "note not used here" {
 			t.Errorf("without pg_cron it says %s", got)
 		}
 		return
 	}
-	if got, want := found(d), "t it is in database "+cron.name; got != want {
+	if got, want := found(d), "note it is in database "+cron.name; got != want {
 		t.Errorf("in another database it says %s, want %s", got, want)
 	}
 	cron.exec("CREATE EXTENSION IF NOT EXISTS pg_cron; CREATE SCHEMA " + d.name)
@@ -339,27 +371,27 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 			t.Errorf("it says %s, want %s", got, want)
 		}
 	}
-	say("t no job in this database")
+	say("note no job in this database")
 	job := one[int](cron, "SELECT cron.schedule('"+d.name+"', '0 0 1 1 *', 'CALL "+d.name+".cleanup_notifications_in_batches()')::integer")
 	cron.exec("SELECT cron.schedule('another', '0 0 1 1 *', 'SELECT 1 /* " + d.name + " */')")
-	say("t " + d.name + ": never ran")
+	say("note " + d.name + ": never ran")
 	ran := func(number int, status, message string) {
 		cron.exec(fmt.Sprintf(`INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status, return_message)
 			VALUES (%d, %d, '', '', '', '%s', '%s')`, job, number-1000*job, status, message))
 	}
 	ran(1, "failed", "it was too late")
-	say("f " + d.name + ": failed It said: it was too late")
+	say("failure " + d.name + ": failed It said: it was too late")
 	ran(2, "succeeded", "CALL")
-	say("t " + d.name + ": succeeded")
+	say("ok " + d.name + ": succeeded")
 	cron.exec(fmt.Sprintf("SELECT cron.alter_job(%d, active => false)", job))
-	say("f " + d.name + ": not active")
+	say(fmt.Sprintf("warning %s: not active SELECT cron.alter_job(%d, active => true);", d.name, job))
 	cron.exec("DELETE FROM cron.job_run_details WHERE database = ''")
-	cron.exec("CREATE ROLE " + d.roleName() + "; GRANT USAGE ON SCHEMA " + d.name + " TO " + d.roleName() + "; GRANT EXECUTE ON FUNCTION notification_cleanup_doctor TO " + d.roleName())
+	cron.exec("CREATE ROLE " + d.roleName() + "; GRANT USAGE ON SCHEMA " + d.name + " TO " + d.roleName() + "; GRANT EXECUTE ON FUNCTION notification_cleanup_doctor, notification_cron_jobs TO " + d.roleName())
 	cron.exec("SET ROLE " + d.roleName())
-	say("f not known: permission denied for schema cron Mend the other findings first.")
+	say("failure not known: permission denied for schema cron Mend the other findings first.")
 	cron.exec("RESET ROLE; GRANT USAGE ON SCHEMA cron TO " + d.roleName())
 	cron.exec("SET ROLE " + d.roleName())
-	say("t no job in this database") // of this role
+	say("note no job in this database") // of this role
 	cron.exec("RESET ROLE; DROP OWNED BY " + d.roleName())
 }
 
@@ -369,7 +401,10 @@ func TestTheDoctorOfAStandbySaysWhatItIs(t *testing.T) {
 	d := primary.migrated()
 	standby := primary.standby()
 	d = (&database{t: t, name: d.name, own: standby, script: d.script}).openSession()
-	d.wantWrong("server", "a standby", "on the primary")
+	d.wantWrong("")
+	if server := d.examine()[7]; server.Severity != "note" || server.Found != "a standby" || !strings.Contains(server.Advice, "on the primary") {
+		t.Errorf("it says %+v", server)
+	}
 	if got := fmt.Sprint(all[string](d, limitsOf+"('{100}')")); got != "[(100,0,0,0.0,0)]" {
 		t.Errorf("the limits are %s", got)
 	}
@@ -385,17 +420,23 @@ func TestTheDoctorOfTheProgramFailsWhereSomethingIsWrong(t *testing.T) {
 	if status != 0 || stdout != rows() || stderr != "" {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
 	}
-	if text := asText(t, d, "doctor"); strings.Count(text, "\n") != 14 || !strings.Contains(text, "\nok  server               a primary\n") {
+	if text := asText(t, d, "doctor"); strings.Count(text, "\n") != 14 || !strings.Contains(text, "\nok    server               a primary\n") {
 		t.Errorf("text is\n%s", text)
 	}
 	d.exec("DROP INDEX notifications_live_idx")
+	stdout, stderr, status = command(t, d, nil, "doctor")
+	if status != 0 || stdout != rows() || stderr != "" {
+		t.Errorf("with a warning exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
+	}
+	d.exec("ALTER TABLE notifications DROP CONSTRAINT notifications_pkey")
 	stdout, stderr, status = command(t, d, nil, "doctor")
 	if status != 1 || stdout != rows() || stderr != "something is wrong, in 1 of the checks" {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
 	}
 	stdout, _, status = command(t, d, map[string]string{"FORMAT": "text"}, "doctor")
-	const says = "\nWRONG  indexes              notifications has no valid one for live notifications\n                            -> CREATE INDEX CONCURRENTLY notifications_live_idx "
-	if status != 1 || strings.Count(stdout, "\n") != 15 || !strings.Contains(stdout, says) {
+	const says = "\nfailure  table                id has no unique index\n                              -> Undo that, or adopt it"
+	const warns = "\nwarning  indexes              notifications has no valid one for live notifications\n                              -> CREATE INDEX CONCURRENTLY notifications_live_idx "
+	if status != 1 || strings.Count(stdout, "\n") != 16 || !strings.Contains(stdout, says) || !strings.Contains(stdout, warns) {
 		t.Errorf("exit status %d, text is\n%s", status, stdout)
 	}
 }
@@ -425,7 +466,7 @@ func TestBeforeAnInstallationTheDoctorSaysWhatItWouldDo(t *testing.T) {
 					t.Errorf("stdout does not say %q: %s", says, stdout)
 				}
 			}
-			if status != test.status || !strings.Contains(stdout, `{"name":"rights","ok":true,`) || one[string](d, state) != before || one[string](d, ourObjects) != "" {
+			if status != test.status || !strings.Contains(stdout, `{"name":"rights","severity":"ok",`) || one[string](d, state) != before || one[string](d, ourObjects) != "" {
 				t.Errorf("exit status %d, stdout %s, stderr %s, and %s became %s", status, stdout, stderr, before, one[string](d, state))
 			}
 			if _, _, migrated := command(t, d, nil, "migrate", "up"); migrated != test.status {
@@ -447,7 +488,7 @@ func TestBeforeAnInstallationTheDoctorNamesTheMissingRights(t *testing.T) {
 	} {
 		d.exec(grant)
 		stdout, stderr, status := command(t, d, nil, "doctor")
-		if strings.Contains(stdout, `{"name":"rights","ok":true`) != want || (status == 0) != want {
+		if strings.Contains(stdout, `{"name":"rights","severity":"ok"`) != want || (status == 0) != want {
 			t.Errorf("after %q exit status %d, stdout %s, stderr %s", grant, status, stdout, stderr)
 		}
 		d.exec("ALTER TABLE notifications OWNER TO CURRENT_USER; REVOKE CREATE ON SCHEMA public FROM " + role)
