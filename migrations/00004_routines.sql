@@ -2653,7 +2653,7 @@ COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
 COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
 'Whole minutes since last_finished_at.';
 COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
-'Users whom that run left over the limit.';
+'Users that the run left over the limit.';
 COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS
 'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
 COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
