@@ -8,6 +8,7 @@ bench: ROUNDS = 0
 bench-large: N = 10000000
 bench-huge: N = 50000000
 bench-huge: KEYS = uuid
+bench-growth: N = 2000000
 bench-citus: N = 1000000
 GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -73,6 +74,10 @@ bench-large: build postgresql ## the same on N=10000000 once, with max_wal_size 
 .PHONY: bench-huge
 bench-huge: build postgresql ## a deleted row on N=50000000, with random keys, or KEYS=bigint in the order of time
 	@DATABASE_URL= with-postgres -durable go run ./sql/bench -huge -n $(N) -keys $(KEYS)
+
+.PHONY: bench-growth
+bench-growth: build postgresql ## a row by the number of users over the limit, and by partitions, N=2000000
+	@DATABASE_URL= with-postgres -durable go run ./sql/bench -growth -n $(N)
 
 .PHONY: bench-citus
 bench-citus: build postgresql ## one node with a cluster of three, N=1000000 notifications

@@ -19,13 +19,25 @@ BEGIN
         FOR v_finding IN
             SELECT *
             FROM plpgsql_check.plpgsql_check_function_tb(v_routine, all_warnings => true)
-            -- cleanup_notifications_in_batches() provokes this one, to learn whether it may commit at all.
-            -- notification_shards() and notification_cleanup_doctor() ask Citus and pg_cron only where they are; and it knows no DO within a routine.
-            WHERE message NOT IN ('cannot commit while a subtransaction is active', 'relation "pg_dist_partition" does not exist',
-                'relation "cron.job" does not exist', 'returned row from not a CallStmt')
+            WHERE message NOT IN (
+                -- cleanup_notifications_in_batches() provokes this one, to learn whether it may
+                -- commit at all.
+                'cannot commit while a subtransaction is active',
+                -- notification_shards() and notification_cron_jobs() ask Citus and pg_cron only
+                -- where they are.
+                'relation "pg_dist_partition" does not exist',
+                'relation "cron.job" does not exist',
+                -- It does not know DO within a routine.
+                'returned row from not a CallStmt'
+            )
         LOOP
             v_findings := v_findings + 1;
-            RAISE WARNING '%:% %: % %', v_routine::regprocedure, v_finding.lineno, v_finding.level, v_finding.message, v_finding.detail;
+            RAISE WARNING '%:% %: % %',
+                v_routine::regprocedure,
+                v_finding.lineno,
+                v_finding.level,
+                v_finding.message,
+                v_finding.detail;
         END LOOP;
     END LOOP;
     IF v_findings > 0 OR v_routines = 0 THEN

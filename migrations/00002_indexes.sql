@@ -1,6 +1,8 @@
--- Two indexes: a small entry for each live notification, so that counting them by user reads no row; and one for each soft-deleted
--- notification, for purge and undo (one timestamp a run deduplicates well).
--- CONCURRENTLY, because the table may be in use; run again after a failure, it replaces the invalid index that was left.
+-- Two indexes: a small entry for each live notification, so that counting them by user reads no
+-- row; and one for each soft-deleted notification, for purge and undo (entries of a run share its
+-- one timestamp, which deduplicates well).
+-- CONCURRENTLY, because the table may be in use; run again after a failure, the migration replaces
+-- the invalid index that was left.
 
 -- +goose NO TRANSACTION
 -- +goose Up
@@ -8,30 +10,49 @@ DROP TABLE IF EXISTS pg_temp.notifications;
 -- +goose StatementBegin
 DO $$
 BEGIN
-    IF (SELECT relkind FROM pg_class WHERE oid = to_regclass('notifications')) <> 'r' THEN
-        -- CONCURRENTLY knows neither views nor partitioned tables, and a migration has no IF:
-        -- this empty stand-in, first in every search_path, takes the indexes instead.
-        CREATE TEMPORARY TABLE notifications (user_id integer, deleted_at timestamptz);
+    IF (
+        SELECT c.relkind
+        FROM pg_class AS c
+        WHERE c.oid = to_regclass('notifications')
+    ) <> 'r' THEN
+        -- CONCURRENTLY works neither on views nor on partitioned tables, and a migration has no
+        -- IF: this empty stand-in, first in every search_path, takes the indexes instead.
+        CREATE TEMPORARY TABLE notifications (
+            user_id integer,
+            deleted_at timestamptz
+        );
         RAISE WARNING USING
-            MESSAGE = 'notifications is a view or a partitioned table: no migration builds its two indexes',
-            HINT = 'notification-cleanup migrate up goes on to build those of a partitioned table, and prints what a view lacks. By hand, once all migrations are applied, in psql: '
-                'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
+            MESSAGE = 'notifications is a view or a partitioned table: '
+                'no migration builds its two indexes',
+            HINT = 'notification-cleanup migrate up goes on to build those of a partitioned table, '
+                'and prints what a view lacks. By hand, once all migrations are applied, in psql: '
+                'SELECT statement FROM notification_cleanup_indexes() '
+                'WHERE statement IS NOT NULL \gexec';
     END IF;
 END
 $$;
 -- +goose StatementEnd
 DROP INDEX CONCURRENTLY IF EXISTS notifications_live_idx;
-CREATE INDEX CONCURRENTLY notifications_live_idx ON notifications (user_id) WHERE deleted_at IS NULL;
+CREATE INDEX CONCURRENTLY notifications_live_idx
+ON notifications (user_id)
+WHERE deleted_at IS NULL;
 DROP INDEX CONCURRENTLY IF EXISTS notifications_deleted_idx;
-CREATE INDEX CONCURRENTLY notifications_deleted_idx ON notifications (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX CONCURRENTLY notifications_deleted_idx
+ON notifications (deleted_at)
+WHERE deleted_at IS NOT NULL;
 DROP TABLE IF EXISTS pg_temp.notifications;
 
 -- +goose Down
 -- +goose StatementBegin
 DO $$
 BEGIN
-    -- CONCURRENTLY does not know those of a partitioned table, which go with those of its partitions: instant once it has its locks.
-    IF (SELECT relkind FROM pg_class WHERE oid = to_regclass('notifications')) = 'p' THEN
+    -- CONCURRENTLY does not work on the indexes of a partitioned table, which go together with
+    -- those of its partitions: instant once the statement has its locks.
+    IF (
+        SELECT c.relkind
+        FROM pg_class AS c
+        WHERE c.oid = to_regclass('notifications')
+    ) = 'p' THEN
         IF current_setting('lock_timeout') = '0' THEN
             PERFORM set_config('lock_timeout', '2s', true);
         END IF;

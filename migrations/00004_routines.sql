@@ -1,10 +1,143 @@
 -- Written by make snapshot: edit sql/, never this copy.
 
 -- +goose Up
--- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
+-- SET search_path FROM CURRENT then pins the schema that goose installs into,
+-- and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
+
+-- frozen copy of sql/citus/count_lost_commits.sql
+-- Counts for a run that is to be given up what batches that are not done have deleted all the same:
+--
+--     SELECT count_lost_commits(7);
+--
+-- Only on Citus, where a kill can come between the commit on the worker and the coordinator's: see
+-- deleted_on_worker().
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION count_lost_commits(run_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_number bigint;
+    v_listed bigint[];
+    v_gone bigint[];
+BEGIN
+    FOR v_number, v_listed IN
+        SELECT
+            b.number,
+            ARRAY(SELECT generate_series(1::bigint, cardinality(b.places)))
+        FROM notification_cleanup_batches AS b
+        WHERE b.run_id = count_lost_commits.run_id
+            AND b.done_at IS NULL
+            AND b.shard IS NOT NULL
+        ORDER BY b.number
+        FOR UPDATE  -- waits for those in flight
+    LOOP
+        v_gone := deleted_on_worker(count_lost_commits.run_id, v_number, v_listed);
+        CONTINUE WHEN v_gone = '{}';
+        UPDATE notification_cleanup_batches AS b
+        SET
+            done_at = clock_timestamp(),
+            users_left = ARRAY(
+                SELECT listed.user_id
+                FROM unnest(b.users) WITH ORDINALITY AS listed (user_id, number)
+                WHERE listed.number <> ALL (v_gone)
+            )
+        WHERE b.run_id = count_lost_commits.run_id
+            AND b.number = v_number;
+        UPDATE notification_cleanup_runs AS r
+        SET notifications_deleted = r.notifications_deleted + cardinality(v_gone)
+        WHERE r.id = count_lost_commits.run_id;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION count_lost_commits(bigint) IS
+    'Adds to the record of a run what its unfinished batches have soft-deleted in transactions of '
+    'which only the half on the worker was committed; elsewhere than on Citus nothing.';
+REVOKE ALL ON FUNCTION count_lost_commits(bigint) FROM PUBLIC;
+-- end of sql/citus/count_lost_commits.sql
+
+-- frozen copy of sql/citus/deleted_on_worker.sql
+-- What a batch finds deleted already by its own run:
+--
+--     SELECT deleted_on_worker(7, 1, '{3,4}');
+--
+-- Citus commits on the worker and on the coordinator one after the other. When a kill comes between
+-- the two, the notifications are soft-deleted and the batch is not done: it comes again, and counts
+-- them then. Elsewhere a batch and its record are one transaction, so there are none.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION deleted_on_worker(
+    run_id bigint,
+    number bigint,
+    missed bigint[]  -- positions in the list
+)
+RETURNS bigint[]
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET plan_cache_mode = force_custom_plan
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    v_batch notification_cleanup_batches;
+    v_started_at timestamptz;
+    v_users notification_user_id[];
+    v_ids notification_id[];
+    v_created_ats notification_created_at[];
+BEGIN
+    SELECT b.*
+    INTO STRICT v_batch
+    FROM notification_cleanup_batches AS b
+    WHERE b.run_id = deleted_on_worker.run_id
+        AND b.number = deleted_on_worker.number;
+    IF v_batch.shard IS NULL THEN
+        RETURN ARRAY[]::bigint[];
+    END IF;
+
+    SELECT r.started_at
+    INTO STRICT v_started_at
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = deleted_on_worker.run_id;
+    v_users := cleanup_batch_pruning_users(v_batch.run_id, v_batch.number);
+
+    SELECT
+        array_agg(n.id::notification_id),
+        array_agg(n.user_id::notification_user_id),
+        array_agg(n.created_at::notification_created_at)
+    INTO
+        v_ids,
+        v_users,
+        v_created_ats
+    FROM notifications AS n
+    WHERE n.deleted_at = v_started_at
+        AND n.user_id = ANY (v_users)
+        AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest;
+
+    -- Without their places, which the update has changed.
+    RETURN ARRAY(
+        SELECT DISTINCT listed.number
+        FROM unnest(v_batch.ids, v_batch.users, v_batch.created_ats)
+            WITH ORDINALITY AS listed (id, user_id, created_at, number)
+        JOIN unnest(v_ids, v_users, v_created_ats) AS gone (id, user_id, created_at)
+            ON gone.id = listed.id
+            AND gone.user_id = listed.user_id
+            AND gone.created_at = listed.created_at
+        WHERE listed.number = ANY (deleted_on_worker.missed)
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION deleted_on_worker(bigint, bigint, bigint[]) IS
+    'The positions of those missed notifications of a batch that its own run has soft-deleted in a '
+    'transaction of which only the half on the worker was committed; elsewhere than on Citus none.';
+REVOKE ALL ON FUNCTION deleted_on_worker(bigint, bigint, bigint[]) FROM PUBLIC;
+-- end of sql/citus/deleted_on_worker.sql
 
 -- frozen copy of sql/citus/notification_deleted_shards.sql
 -- Where the notifications lie that purge or undo comes to next: for Citus, which locks rows in one shard only.
@@ -73,448 +206,1968 @@ COMMENT ON FUNCTION notification_shards(notification_user_id[]) IS
 REVOKE ALL ON FUNCTION notification_shards(notification_user_id[]) FROM PUBLIC;
 -- end of sql/citus/notification_shards.sql
 
--- frozen copy of sql/doctor/notification_cleanup_doctor.sql
--- Is all well, for this role and on this server? A row a check: SELECT * FROM notification_cleanup_doctor();
+-- frozen copy of sql/citus/pin_tid_scans_on_workers.sql
+-- Lets the workers of Citus plan a batch as the coordinator does, until the caller's end:
+--
+--     SELECT pin_tid_scans_on_workers();
+--
+-- The settings of a function stay on the coordinator. Citus hands on a SET LOCAL of a DO block, and
+-- only when it is told to.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION pin_tid_scans_on_workers()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    DO $citus$
+    BEGIN
+        SET LOCAL citus.propagate_set_commands = 'local';
+        SET LOCAL jit = off;
+        SET LOCAL enable_tidscan = on;
+        SET LOCAL enable_nestloop = on;
+        SET LOCAL enable_hashjoin = off;
+        SET LOCAL enable_mergejoin = off;
+        SET LOCAL enable_seqscan = off;
+        SET LOCAL enable_indexscan = off;
+        SET LOCAL enable_indexonlyscan = off;
+        SET LOCAL enable_bitmapscan = off;
+        SET LOCAL seq_page_cost = 1e9;
+        SET LOCAL cpu_index_tuple_cost = 1e9;
+        SET LOCAL random_page_cost = 0;
+    END
+    $citus$;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION pin_tid_scans_on_workers() IS
+    'For the functions that carry the same settings on the coordinator: sets them on the workers of '
+    'Citus as well.';
+REVOKE ALL ON FUNCTION pin_tid_scans_on_workers() FROM PUBLIC;
+-- end of sql/citus/pin_tid_scans_on_workers.sql
+
+-- frozen copy of sql/citus/spread_batches_over_shards.sql
+-- Numbers the batches of a run so that they take turns in the shards, and several workers are at
+-- work on several nodes:
+--
+--     SELECT spread_batches_over_shards(7);
+--
+-- Elsewhere than on Citus the batches stay in the order of the table.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION spread_batches_over_shards(run_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    WITH turns AS (
+        SELECT
+            b.number,
+            b.shard,
+            row_number() OVER (PARTITION BY b.shard ORDER BY b.number) AS turn,
+            max(b.number) OVER () AS last_number
+        FROM notification_cleanup_batches AS b
+        WHERE b.run_id = spread_batches_over_shards.run_id
+            AND b.shard IS NOT NULL
+    ),
+    -- Behind the numbers that there are, since none may stand twice meanwhile.
+    renumbered AS (
+        SELECT
+            t.number,
+            t.last_number + row_number() OVER (ORDER BY t.turn, t.shard) AS new_number
+        FROM turns AS t
+    )
+    UPDATE notification_cleanup_batches AS b
+    SET number = r.new_number
+    FROM renumbered AS r
+    WHERE b.run_id = spread_batches_over_shards.run_id
+        AND b.number = r.number;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION spread_batches_over_shards(bigint) IS
+    'For open_notification_cleanup(): lets the batches of a run take turns in the shards of Citus.';
+REVOKE ALL ON FUNCTION spread_batches_over_shards(bigint) FROM PUBLIC;
+-- end of sql/citus/spread_batches_over_shards.sql
+
+-- frozen copy of sql/doctor/notification_cleanup_doctor.sql.tmpl
+-- Is all well, for this role and on this server? A row a check, in the order below. `make snapshot`
+-- fills in the checks, each from its file: that of "row-level security" is
+-- check_row_level_security.sql. A check is one SELECT of one row (severity, found, advice).
+--
+--     SELECT * FROM notification_cleanup_doctor();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_cleanup_doctor()
-RETURNS TABLE (name text, ok boolean, found text, advice text)
+RETURNS TABLE (
+    name text,
+    severity text,
+    found text,
+    advice text
+)
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
-#variable_conflict use_column
 DECLARE
-    v_table CONSTANT oid := to_regclass('notifications')::oid;
-    v_behind oid[];  -- and the tables, partitions and views behind it
-    v_name text; v_ok boolean; v_found text; v_advice text;
+    v_name text;
+    v_severity text;
+    v_found text;
+    v_advice text;
 BEGIN
-    WITH RECURSIVE behind (oid) AS (
-        SELECT v_table UNION SELECT p.part FROM behind AS b JOIN (
-            SELECT i.inhparent, i.inhrelid FROM pg_inherits AS i UNION ALL SELECT r.ev_class, a.attrelid  -- a view has the ctid of what is behind
-            FROM pg_rewrite AS r JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
-            JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attname = 'ctid'
-        ) AS p (whole, part) ON p.whole = b.oid
-    )
-    SELECT array_agg(b.oid) INTO v_behind FROM behind AS b;
-    FOREACH v_name IN ARRAY '{rights,table,indexes,row-level security,triggers,replica identity,vacuum,server,last run,unfinished runs,max_wal_size,idle in transaction,pg_cron}'::text[] LOOP
+    FOREACH v_name IN ARRAY ARRAY[
+        'rights',
+        'table',
+        'indexes',
+        'row-level security',
+        'triggers',
+        'replica identity',
+        'vacuum',
+        'server',
+        'last run',
+        'unfinished runs',
+        'max_wal_size',
+        'idle in transaction',
+        'pg_cron'
+    ] LOOP
         BEGIN
             CASE v_name
-            WHEN 'rights' THEN  -- of which some are not needed to clean up
-                SELECT bool_and(o.optional), nullif(count(*), 0) || ' grants are missing', string_agg(format('GRANT %s TO %I;', p.privilege, current_user), ' ' ORDER BY o.optional) INTO v_ok, v_found, v_advice
-                FROM (SELECT format('%s%s ON %I.%I', g[1], g[2], current_schema(), g[3]) FROM unnest(ARRAY['SELECT (ctid, id, user_id, status, created_at, deleted_at) ON notifications',
-                        'UPDATE (deleted_at) ON notifications', 'DELETE ON notifications', 'SELECT ON notification_cleanup_runs', 'INSERT (max_notifications, min_keep) ON notification_cleanup_runs',
-                        'UPDATE (finished_at, users_over_limit, users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted, notifications_skipped) ON notification_cleanup_runs',
-                        'UPDATE (notifications_restored) ON notification_cleanup_runs', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_cutoffs',
-                        'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches', 'SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_throttles',
-                        'SELECT, INSERT, DELETE ON notification_cleanup_positions', 'SELECT ON notification_cleanup_health']) AS s (privilege)
-                    CROSS JOIN regexp_match(s.privilege, '^([A-Z, ]+)( \(.*\))? ON (\w+)$') AS g CROSS JOIN unnest(string_to_array(g[1], ', ')) AS p
-                    LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(g[3]) AND a.attname = ANY (regexp_split_to_array(g[2], '\W+'))
-                    GROUP BY g HAVING NOT bool_and(coalesce(has_column_privilege(a.attrelid, a.attnum, p), has_table_privilege(to_regclass(g[3]), p)))
-                    UNION ALL SELECT format('EXECUTE ON ROUTINE %I.%I', current_schema(), f.proname) FROM pg_proc AS f WHERE f.pronamespace = current_schema()::regnamespace
-                        AND (f.proconfig @> '{row_security=off}' OR f.proname = 'cleanup_notifications_in_batches') AND NOT has_function_privilege(f.oid, 'EXECUTE')  -- ours
-                    UNION ALL SELECT 'pg_read_all_stats' WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
-                ) AS p (privilege) CROSS JOIN LATERAL (SELECT p.privilege ~ 'restore|purge|deleted_shards|health|doctor|limits|stop|read_all_stats|replicas|DELETE ON \S+notifications$') AS o (optional);
-            WHEN 'table' THEN
-                SELECT count(p.problem) = 0, string_agg(p.problem, '; ' ORDER BY p.problem), 'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' INTO v_ok, v_found, v_advice
-                FROM unnest('{id,user_id,created_at,status,deleted_at,ctid}'::name[]) AS w (name) LEFT JOIN pg_attribute AS a ON a.attrelid = v_table AND a.attname = w.name
-                LEFT JOIN pg_type AS t ON t.oid = to_regtype('notification_' || w.name) AND w.name IN ('id', 'user_id', 'created_at')
-                CROSS JOIN LATERAL (SELECT CASE WHEN a.attname IS NULL THEN format('%s is missing', w.name)
-                    WHEN format_type(a.atttypid, a.atttypmod) <> format_type(t.typbasetype, t.typtypmod) THEN format('%s is not of type %s', w.name, t.typname)
-                    WHEN w.name = 'deleted_at' AND NOT pg_column_is_updatable(v_table, a.attnum, false) THEN 'deleted_at cannot be updated'
-                    WHEN w.name = 'id' AND NOT EXISTS (SELECT FROM pg_class AS c LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
-                        WHERE c.oid = v_table AND (c.relkind = 'v' OR a.attnum = ANY (i.indkey))) THEN 'id has no unique index' END) AS p (problem);
-            WHEN 'indexes' THEN
-                SELECT bool_and(i.index IS NOT NULL), string_agg(format('%s has no valid one for %s notifications', i.relation, i.purpose), '; ') FILTER (WHERE i.index IS NULL),
-                    string_agg(i.statement || ';', ' ') INTO v_ok, v_found, v_advice FROM notification_cleanup_indexes() AS i WHERE i.purpose IS NOT NULL;
-            WHEN 'row-level security' THEN  -- behind a view, its owner's rights count
-                SELECT count(*) = 0, string_agg(format('hides rows of %s from %I', c.oid::regclass, r.rolname), '; '), string_agg(DISTINCT format('ALTER ROLE %I BYPASSRLS;', r.rolname), ' ') INTO v_ok, v_found, v_advice
-                FROM pg_class AS c LEFT JOIN pg_class AS v ON v.oid = v_table AND v.relkind = 'v' AND c.oid = ANY (v_behind) AND (v.reloptions::text ~ 'security_invoker=(t|on|y|1)') IS NOT TRUE
-                JOIN pg_roles AS r ON r.oid = coalesce(v.relowner, quote_ident(current_user)::regrole) AND NOT r.rolsuper AND NOT r.rolbypassrls
-                WHERE (c.oid = ANY (v_behind) OR c.oid = ANY ('{notification_cleanup_runs,notification_cleanup_cutoffs,notification_cleanup_batches,notification_cleanup_throttles,notification_cleanup_positions}'::regclass[]))
-                    AND c.relrowsecurity AND NOT c.relispartition AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE'));
-            WHEN 'triggers' THEN
-                SELECT count(*) = 0, string_agg(format('%s of %s fires', t.tgname, t.tgrelid::regclass), '; '), 'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' INTO v_ok, v_found, v_advice
-                FROM pg_trigger AS t WHERE t.tgrelid = ANY (v_behind) AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A') AND t.tgtype & 16 > 0  -- UPDATE
-                    AND (t.tgattr::text = '' OR EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr) AND a.attname = 'deleted_at'));
-            WHEN 'replica identity' THEN
-                SELECT count(*) = 0, string_agg(format('%s has none, for publication %s', c.oid::regclass, p.pubname), '; '),
-                    string_agg(DISTINCT format('ALTER TABLE %s REPLICA IDENTITY FULL;', c.oid::regclass), ' ') INTO v_ok, v_found, v_advice
-                FROM pg_class AS c JOIN pg_class AS w ON w.oid = c.oid OR w.oid IN (SELECT pg_partition_ancestors(c.oid)) JOIN pg_publication_tables AS t
-                    ON t.tablename = w.relname AND quote_ident(t.schemaname) = w.relnamespace::regnamespace::text JOIN pg_publication AS p ON p.pubname = t.pubname AND p.pubupdate
-                WHERE c.oid = ANY (v_behind) AND c.relkind = 'r' AND c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_index AS i
-                    WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END);
-            WHEN 'vacuum' THEN
-                SELECT bool_and(c.relallvisible >= 0.9 * s.pages AND s.factor <= 0.05), string_agg(format('%s of %s pages of %s are all-visible, scale factor %s', c.relallvisible, s.pages, c.oid::regclass,
-                    s.factor), '; '), string_agg(format('ALTER TABLE %s SET (autovacuum_enabled = on, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.01); '
-                    'VACUUM %1$s;', c.oid::regclass), ' ') INTO v_ok, v_found, v_advice
-                FROM pg_class AS c CROSS JOIN LATERAL (SELECT pg_relation_size(c.oid) / current_setting('block_size')::bigint, CASE WHEN c.reloptions::text ~ 'autovacuum_enabled=(f|off|n|0)'
-                    THEN 'infinity' ELSE coalesce(substring(c.reloptions::text FROM 'vacuum_scale_factor=([^,}]+)'), current_setting('autovacuum_vacuum_scale_factor'))::float8 END) AS s (pages, factor)
-                WHERE c.oid = ANY (v_behind) AND c.relkind = 'r' AND s.pages >= 1000;
-            WHEN 'server' THEN
-                SELECT NOT r, CASE WHEN r THEN 'a standby' ELSE 'a primary' END, 'This is only to look; clean up on the primary.' INTO v_ok, v_found, v_advice FROM pg_is_in_recovery() AS r;
-            WHEN 'last run' THEN
-                SELECT r.age < interval '26 hours', coalesce('ended ' || r.age || ' ago', 'none yet'), 'Is it still scheduled? See its log.' INTO v_ok, v_found, v_advice
-                FROM (SELECT date_trunc('second', now() - max(r.finished_at)) AS age FROM notification_cleanup_runs AS r) AS r;
-            WHEN 'unfinished runs' THEN  -- that nobody is at work on; who rests between two batches is
-                SELECT count(*) = 0, string_agg(format('run %s, %s of %s deleted%s', r.id, r.notifications_deleted, r.notifications_planned,
-                    (SELECT ', stopped' FROM notification_cleanup_throttles AS t WHERE t.run_id = r.id AND t.stopped_at IS NOT NULL)), '; '), string_agg(format('Whoever runs with '
-                    'max_notifications => %s, min_keep => %s goes on with run %s.', r.max_notifications, r.min_keep, r.id), ' ') INTO v_ok, v_found, v_advice
-                FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id) AND NOT EXISTS (
-                    SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.query ~ 'cleanup_next_batch|cleanup_notifications_in_batches');
-            WHEN 'max_wal_size' THEN  -- against each page in full, once, and each new row
-                SELECT w.bytes <= pg_size_bytes(current_setting(v_name)), format('%s; deleting %s writes about %s%s', current_setting(v_name), w.victims, pg_size_pretty(w.bytes),
-                    CASE WHEN notification_shards('{}') IS NOT NULL THEN ' here, and the rest on the workers' END),
-                    'Raise it for the first run, switch wal_compression on, or spread that over some nights with a time limit.' INTO v_ok, v_found, v_advice
-                FROM (
-                    SELECT p.victims, least(p.victims * current_setting('block_size')::numeric, sum(pg_relation_size(c.oid) + pg_indexes_size(c.oid)))
-                        + p.victims * coalesce(sum(pg_relation_size(c.oid)) / nullif(sum(greatest(c.reltuples, 0)), 0)::numeric, 0) AS bytes
-                    FROM (SELECT r.max_notifications, r.min_keep, r.id FROM notification_cleanup_runs AS r UNION ALL SELECT 1000, 100, 0 ORDER BY 3 DESC LIMIT 1) AS r
-                    CROSS JOIN LATERAL (SELECT coalesce(sum(p.deletable_notifications), 0) FROM preview_notification_cleanup(r.max_notifications, r.min_keep) AS p) AS p (victims)
-                    JOIN pg_class AS c ON c.oid = ANY (v_behind) AND c.relkind = 'r' GROUP BY p.victims
-                ) AS w;
-            WHEN 'idle in transaction' THEN
-                SELECT count(*) = 0, string_agg(format('process %s of %s since %s', a.pid, a.usename, date_trunc('second', a.state_change)), '; '), 'What it holds is skipped. '
-                    || string_agg(format('SELECT pg_terminate_backend(%s);', a.pid), ' ') || ' And set idle_in_transaction_session_timeout.' INTO v_ok, v_found, v_advice
-                FROM pg_stat_activity AS a WHERE a.datname = current_database() AND a.state LIKE 'idle in transaction%' AND a.state_change < now() - interval '1 second'
-                    AND EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.relation = ANY (v_behind) AND l.mode <> 'AccessShareLock');
-            ELSE
-                SELECT true, coalesce('it is in database ' || (SELECT s.setting FROM pg_settings AS s WHERE s.name = 'cron.database_name'), 'not used here') INTO v_ok, v_found;
-                IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = v_name) THEN
-                    PERFORM set_config('row_security', 'on', true);  -- by which it shows each role its own jobs. EXECUTE, as elsewhere there is no such table:
-                    EXECUTE $jobs$ SELECT bool_and(j.active AND d.status IS DISTINCT FROM 'failed'), coalesce(string_agg(format('%s: %s', j.jobname, CASE WHEN j.active
-                            THEN coalesce(d.status, 'never ran') ELSE 'not active' END), '; '), 'no job in this database'), 'It said: ' || string_agg(d.return_message, ' ') FILTER (WHERE d.status = 'failed')
-                        FROM cron.job AS j LEFT JOIN LATERAL (SELECT * FROM cron.job_run_details AS d WHERE d.jobid = j.jobid ORDER BY d.runid DESC LIMIT 1) AS d ON true
-                        WHERE j.database = current_database() AND j.command ~ '(cleanup|purge)_notifications' $jobs$ INTO v_ok, v_found, v_advice;
-                END IF;
+                WHEN 'rights' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_rights.sql: a run fails where its role lacks a grant that it needs. What only
+-- undo, purge, flow control and monitoring need may be the business of another role.
+WITH needed (privileges, relation, columns, is_optional) AS (
+    VALUES
+        (
+            '{SELECT}'::text[],
+            'notifications',
+            '{ctid,tableoid,id,user_id,status,created_at,deleted_at}'::name[],
+            false
+        ),
+        ('{UPDATE}', 'notifications', '{deleted_at}', false),
+        ('{DELETE}', 'notifications', NULL, true),
+        ('{SELECT}', 'notification_cleanup_runs', NULL, false),
+        ('{INSERT}', 'notification_cleanup_runs', '{max_notifications,min_keep}', false),
+        (
+            '{UPDATE}',
+            'notification_cleanup_runs',
+            '{finished_at,users_over_limit,users_cleaned,users_still_over_limit,'
+            'notifications_planned,notifications_deleted,notifications_skipped,'
+            'notifications_changed}',
+            false
+        ),
+        ('{UPDATE}', 'notification_cleanup_runs', '{notifications_restored}', true),
+        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_batches', NULL, false),
+        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_open_runs', NULL, false),
+        ('{SELECT}', 'notification_cleanup_health', NULL, true)
+),
+missing_on_relations AS (
+    SELECT
+        format(
+            '%s%s ON %I.%I',
+            array_to_string(n.privileges, ', '),
+            ' (' || array_to_string(n.columns, ', ') || ')',
+            current_schema(),
+            n.relation
+        ) AS privilege,
+        n.is_optional
+    FROM needed AS n
+    CROSS JOIN unnest(n.privileges) AS p (privilege)
+    LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(n.relation)
+        AND a.attname = ANY (n.columns)
+    GROUP BY
+        n.privileges,
+        n.relation,
+        n.columns,
+        n.is_optional
+    HAVING NOT bool_and(coalesce(
+        has_column_privilege(a.attrelid, a.attnum, p.privilege),
+        has_table_privilege(to_regclass(n.relation), p.privilege)
+    ))
+),
+-- Ours are those with this setting, and the procedure, which must not have any.
+missing_on_routines AS (
+    SELECT
+        format(
+            'EXECUTE ON ROUTINE %I.%I(%s)',
+            current_schema(),
+            routine.proname,
+            pg_get_function_identity_arguments(routine.oid)
+        ) AS privilege,
+        routine.proname = ANY (
+            '{restore_notifications,restore_next_batch,purge_notifications,'
+            'notification_deleted_shards,notification_replicas,notification_cleanup_doctor,'
+            'notification_cron_jobs,preview_notification_limits,stop_notification_cleanup}'
+        ) AS is_optional
+    FROM pg_proc AS routine
+    JOIN pg_namespace AS namespace ON namespace.oid = routine.pronamespace
+        AND namespace.nspname = current_schema()
+    WHERE NOT has_function_privilege(routine.oid, 'EXECUTE')
+        AND (
+            routine.proconfig @> '{row_security=off}'
+            OR routine.proname = 'cleanup_notifications_in_batches'
+        )
+),
+missing AS (
+    SELECT
+        r.privilege,
+        r.is_optional
+    FROM missing_on_relations AS r
+    UNION ALL
+    SELECT
+        r.privilege,
+        r.is_optional
+    FROM missing_on_routines AS r
+    UNION ALL
+    SELECT
+        'pg_read_all_stats',
+        true
+    WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
+)
+SELECT
+    CASE
+        WHEN bool_or(NOT m.is_optional) THEN 'failure'
+        WHEN count(*) > 0 THEN 'note'
+        ELSE 'ok'
+    END AS severity,
+    CASE count(*)
+        WHEN 0 THEN NULL
+        WHEN 1 THEN '1 grant is missing'
+        ELSE count(*) || ' grants are missing'
+    END || CASE WHEN bool_and(m.is_optional) THEN ', which no run needs' ELSE '' END AS found,
+    string_agg(
+        format('GRANT %s TO %I;', m.privilege, current_user),
+        ' '
+        ORDER BY
+            m.is_optional,
+            m.privilege
+    ) AS advice
+FROM missing AS m
+) AS result;
+
+                WHEN 'table' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_table.sql: the table must still be what it was when it was adopted. The routines
+-- are made for its columns, and their types are those of our domains.
+WITH wanted (name) AS (
+    VALUES
+        ('id'::name),
+        ('user_id'),
+        ('created_at'),
+        ('status'),
+        ('deleted_at'),
+        ('ctid'),
+        ('tableoid')
+),
+columns AS (
+    SELECT
+        w.name,
+        c.oid AS relation,
+        c.relkind,
+        a.attnum,
+        format_type(a.atttypid, a.atttypmod) AS type_name,
+        t.typname AS domain_name,
+        format_type(t.typbasetype, t.typtypmod) AS domain_type
+    FROM wanted AS w
+    LEFT JOIN pg_class AS c ON c.oid = to_regclass('notifications')
+    LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid
+        AND a.attname = w.name
+    LEFT JOIN pg_type AS t ON t.oid = to_regtype('notification_' || w.name)
+        AND w.name IN ('id', 'user_id', 'created_at')
+),
+problems AS (
+    SELECT CASE
+        WHEN c.attnum IS NULL THEN format('%s is missing', c.name)
+        WHEN c.type_name <> c.domain_type
+            THEN format('%s is not of type %s', c.name, c.domain_name)
+        WHEN c.name = 'deleted_at'
+            AND NOT pg_column_is_updatable(c.relation, c.attnum, false)
+            THEN 'deleted_at cannot be updated'
+        WHEN c.name = 'id'
+            AND c.relkind <> 'v'
+            AND NOT EXISTS (
+                SELECT
+                FROM pg_index AS i
+                WHERE i.indrelid = c.relation
+                    AND i.indisunique
+                    AND i.indisvalid
+                    AND i.indpred IS NULL
+                    AND c.attnum = ANY (i.indkey)
+            )
+            THEN 'id has no unique index'
+    END AS problem
+    FROM columns AS c
+)
+SELECT
+    CASE WHEN count(p.problem) = 0 THEN 'ok' ELSE 'failure' END AS severity,
+    string_agg(p.problem, '; ' ORDER BY p.problem) AS found,
+    'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' AS advice
+FROM problems AS p
+) AS result;
+
+                WHEN 'indexes' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_indexes.sql: without an index for live notifications each run reads the whole
+-- table, and without one for deleted ones undo and purge do. Both work, but slowly.
+SELECT
+    CASE
+        WHEN bool_and(i.index IS NOT NULL) IS NOT FALSE THEN 'ok'
+        ELSE 'warning'
+    END AS severity,
+    string_agg(
+        format('%s has no valid one for %s notifications', i.relation, i.purpose),
+        '; '
+    ) FILTER (WHERE i.index IS NULL) AS found,
+    coalesce(
+        string_agg(i.statement || ';', ' '),
+        'Build one on what the view shows as user_id, WHERE what it shows as deleted_at IS NULL; '
+        'and one on what it shows as deleted_at.'
+    ) AS advice
+FROM notification_cleanup_indexes() AS i
+WHERE i.purpose IS NOT NULL
+) AS result;
+
+                WHEN 'row-level security' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_row_level_security.sql: where row-level security would hide rows from a run, it
+-- fails instead of reporting too few. Behind a view the rights of the view's owner count, unless it
+-- is a security_invoker.
+WITH owner AS (
+    SELECT v.relowner AS role
+    FROM pg_class AS v
+    WHERE v.oid = to_regclass('notifications')
+        AND v.relkind = 'v'
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_options_to_table(v.reloptions) AS o
+            WHERE o.option_name = 'security_invoker'
+                AND o.option_value::boolean
+        )
+),
+readers AS (
+    SELECT
+        t.relation,
+        coalesce(owner.role, quote_ident(current_user)::regrole) AS role
+    FROM notification_tables() AS t
+    LEFT JOIN owner ON true
+    UNION ALL
+    SELECT
+        ours.oid,
+        quote_ident(current_user)::regrole
+    FROM pg_class AS ours
+    JOIN pg_namespace AS namespace ON namespace.oid = ours.relnamespace
+        AND namespace.nspname = current_schema()
+    WHERE starts_with(ours.relname, 'notification_cleanup_')
+        AND ours.relname <> 'notification_cleanup_schema_version'
+),
+filtered AS (
+    SELECT
+        c.oid::regclass AS relation,
+        role.rolname
+    FROM readers AS r
+    JOIN pg_class AS c ON c.oid = r.relation
+    JOIN pg_roles AS role ON role.oid = r.role
+    WHERE c.relrowsecurity
+        AND NOT c.relispartition
+        AND NOT role.rolsuper
+        AND NOT role.rolbypassrls
+        AND (c.relforcerowsecurity OR NOT pg_has_role(role.oid, c.relowner, 'USAGE'))
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
+    string_agg(format('hides rows of %s from %I', f.relation, f.rolname), '; ') AS found,
+    string_agg(DISTINCT format('ALTER ROLE %I BYPASSRLS;', f.rolname), ' ') AS advice
+FROM filtered AS f
+) AS result;
+
+                WHEN 'triggers' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_triggers.sql: a trigger that fires when deleted_at is set fires for each
+-- notification of a run, and whatever it waits for, the run waits for.
+WITH firing AS (
+    SELECT format('%s of %s fires', t.tgname, t.tgrelid::regclass) AS description
+    FROM pg_trigger AS t
+    JOIN notification_tables() AS behind ON behind.relation = t.tgrelid
+    WHERE NOT t.tgisinternal
+        AND t.tgparentid = 0
+        AND t.tgenabled IN ('O', 'A')
+        AND t.tgtype & 16 > 0  -- UPDATE
+        AND (
+            cardinality(t.tgattr::smallint[]) = 0
+            OR EXISTS (
+                SELECT
+                FROM pg_attribute AS a
+                WHERE a.attrelid = t.tgrelid
+                    AND a.attnum = ANY (t.tgattr)
+                    AND a.attname = 'deleted_at'
+            )
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(f.description, '; ') AS found,
+    'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' AS advice
+FROM firing AS f
+) AS result;
+
+                WHEN 'replica identity' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_replica_identity.sql: no row of a table can be updated that a publication
+-- publishes the updates of, unless the table has a replica identity.
+WITH published AS (
+    SELECT
+        c.oid::regclass AS relation,
+        publication.pubname
+    FROM notification_tables() AS behind
+    JOIN pg_class AS c ON c.oid = behind.relation
+    -- A partition is published through the table that it belongs to as well.
+    JOIN pg_class AS whole ON whole.oid = c.oid
+        OR whole.oid IN (SELECT pg_partition_ancestors(c.oid))
+    JOIN pg_namespace AS namespace ON namespace.oid = whole.relnamespace
+    JOIN pg_publication_tables AS p ON p.schemaname = namespace.nspname
+        AND p.tablename = whole.relname
+    JOIN pg_publication AS publication ON publication.pubname = p.pubname
+        AND publication.pubupdate
+    WHERE behind.is_leaf
+        AND c.relreplident <> 'f'
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_index AS i
+            WHERE i.indrelid = c.oid
+                AND CASE c.relreplident
+                    WHEN 'd' THEN i.indisprimary
+                    WHEN 'i' THEN i.indisreplident
+                END
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
+    string_agg(
+        format('%s has none, for publication %s', p.relation, p.pubname),
+        '; '
+    ) AS found,
+    string_agg(
+        DISTINCT format('ALTER TABLE %s REPLICA IDENTITY FULL;', p.relation),
+        ' '
+    ) AS advice
+FROM published AS p
+) AS result;
+
+                WHEN 'vacuum' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_vacuum.sql: counting by user stays index-only while the visibility map is fresh,
+-- which takes a VACUUM now and then, and an autovacuum that does not wait for a fifth of the table.
+WITH settings AS (
+    SELECT
+        t.relation,
+        t.visible_share,
+        max(o.option_value) FILTER (
+            WHERE o.option_name = 'autovacuum_enabled'
+        )::boolean IS FALSE AS is_off,
+        coalesce(
+            max(o.option_value) FILTER (
+                WHERE o.option_name = 'autovacuum_vacuum_scale_factor'
+            ),
+            current_setting('autovacuum_vacuum_scale_factor')
+        )::numeric AS scale_factor
+    FROM notification_tables() AS t
+    JOIN pg_class AS c ON c.oid = t.relation
+    LEFT JOIN LATERAL pg_options_to_table(c.reloptions) AS o ON true
+    WHERE t.pages >= 1000
+    GROUP BY
+        t.relation,
+        t.visible_share
+)
+SELECT
+    CASE
+        WHEN bool_and(
+            s.visible_share >= 0.9
+            AND s.scale_factor <= 0.05
+            AND NOT s.is_off
+        ) IS NOT FALSE THEN 'ok'
+        ELSE 'warning'
+    END AS severity,
+    string_agg(
+        format(
+            '%s: %s %% of pages all-visible, %s',
+            s.relation,
+            floor(100 * s.visible_share),
+            CASE
+                WHEN s.is_off THEN 'autovacuum is off'
+                ELSE 'scale factor ' || s.scale_factor
+            END
+        ),
+        '; '
+    ) AS found,
+    string_agg(
+        format(
+            'ALTER TABLE %s SET (autovacuum_enabled = on, autovacuum_vacuum_scale_factor = 0.01, '
+            'autovacuum_vacuum_insert_scale_factor = 0.01); VACUUM %1$s;',
+            s.relation
+        ),
+        ' '
+    ) AS advice
+FROM settings AS s
+) AS result;
+
+                WHEN 'server' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_server.sql: a standby shows what would go, but nothing can be deleted there.
+SELECT
+    CASE WHEN server.is_standby THEN 'note' ELSE 'ok' END AS severity,
+    CASE WHEN server.is_standby THEN 'a standby' ELSE 'a primary' END AS found,
+    'This is only to look; clean up on the primary.' AS advice
+FROM pg_is_in_recovery() AS server (is_standby)
+) AS result;
+
+                WHEN 'last run' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_last_run.sql: a nightly run that has not ended for 26 hours has probably not
+-- been started, or does not come to its end.
+WITH last_run AS (
+    SELECT date_trunc('second', now() - max(r.finished_at)) AS age
+    FROM notification_cleanup_runs AS r
+)
+SELECT
+    CASE
+        WHEN r.age IS NULL THEN 'note'
+        WHEN r.age < interval '26 hours' THEN 'ok'
+        ELSE 'warning'
+    END AS severity,
+    coalesce('ended ' || r.age || ' ago', 'none yet') AS found,
+    CASE
+        WHEN r.age IS NOT NULL THEN 'Is it still scheduled? See its log.'
+    END AS advice
+FROM last_run AS r
+) AS result;
+
+                WHEN 'unfinished runs' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_unfinished_runs.sql: a run was stopped or killed and nobody goes on with it.
+-- A session that rests between two batches still shows the call of the last one.
+WITH unfinished AS (
+    SELECT
+        r.*,
+        EXISTS (
+            SELECT
+            FROM notification_cleanup_open_runs AS o
+            WHERE o.run_id = r.id
+                AND o.stopped_at IS NOT NULL
+        ) AS is_stopped
+    FROM notification_cleanup_runs AS r
+    WHERE r.finished_at IS NULL
+        AND EXISTS (
+            SELECT
+            FROM notification_cleanup_batches AS b
+            WHERE b.run_id = r.id
+        )
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_stat_activity AS a
+            WHERE a.datname = current_database()
+                AND (
+                    a.query LIKE '%cleanup\_next\_batch%'
+                    OR a.query LIKE '%cleanup\_notifications\_in\_batches%'
+                )
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(
+        format(
+            'run %s, %s of %s deleted%s',
+            u.id,
+            u.notifications_deleted,
+            u.notifications_planned,
+            CASE WHEN u.is_stopped THEN ', stopped' END
+        ),
+        '; '
+    ) AS found,
+    string_agg(
+        format(
+            'Whoever runs with max_notifications => %s, min_keep => %s goes on with run %s.',
+            u.max_notifications,
+            u.min_keep,
+            u.id
+        ),
+        ' '
+    ) AS advice
+FROM unfinished AS u
+) AS result;
+
+                WHEN 'max_wal_size' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_max_wal_size.sql: a backlog that writes more WAL than max_wal_size forces
+-- checkpoints, after each of which every page is written in full once more. A run writes each page
+-- that it touches in full, and a new version of each row.
+WITH limits AS (
+    SELECT
+        r.max_notifications,
+        r.min_keep,
+        r.id
+    FROM notification_cleanup_runs AS r
+    UNION ALL
+    SELECT
+        1000,
+        100,
+        0
+),
+last_limits AS (
+    SELECT
+        l.max_notifications,
+        l.min_keep
+    FROM limits AS l
+    ORDER BY l.id DESC
+    LIMIT 1
+),
+backlog AS (
+    SELECT coalesce(sum(p.deletable_notifications), 0) AS rows
+    FROM last_limits AS l
+    CROSS JOIN preview_notification_cleanup(l.max_notifications, l.min_keep) AS p
+),
+size AS (
+    SELECT
+        sum(pg_relation_size(t.relation)) AS table_bytes,
+        sum(pg_relation_size(t.relation) + pg_indexes_size(t.relation)) AS all_bytes,
+        sum(greatest(c.reltuples, 0))::numeric AS rows
+    FROM notification_tables() AS t
+    JOIN pg_class AS c ON c.oid = t.relation
+    WHERE t.is_leaf
+),
+written AS (
+    SELECT
+        b.rows,
+        ceil(
+            least(b.rows * current_setting('block_size')::numeric, s.all_bytes)
+            + b.rows * coalesce(s.table_bytes / nullif(s.rows, 0), 0)
+        )::bigint AS bytes
+    FROM backlog AS b
+    CROSS JOIN size AS s
+)
+SELECT
+    CASE
+        WHEN w.bytes > pg_size_bytes(current_setting('max_wal_size')) THEN 'warning'
+        ELSE 'ok'
+    END AS severity,
+    format(
+        '%s; deleting %s writes about %s%s',
+        current_setting('max_wal_size'),
+        w.rows,
+        pg_size_pretty(w.bytes),
+        -- On Citus the coordinator knows the size of its own tables only.
+        CASE
+            WHEN notification_shards('{}') IS NOT NULL THEN ' here, and the rest on the workers'
+        END
+    ) AS found,
+    'Raise it for the first run, switch wal_compression on, or spread that over some nights with a '
+    'time limit.' AS advice
+FROM written AS w
+) AS result;
+
+                WHEN 'idle in transaction' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_idle_in_transaction.sql: what a session holds that does nothing is skipped by
+-- every run, and VACUUM cannot clean up behind it.
+WITH holders AS (
+    SELECT
+        a.pid,
+        a.usename,
+        date_trunc('second', a.state_change) AS since
+    FROM pg_stat_activity AS a
+    WHERE a.datname = current_database()
+        AND a.state LIKE 'idle in transaction%'
+        AND a.state_change < now() - interval '1 second'
+        AND EXISTS (
+            SELECT
+            FROM pg_locks AS l
+            JOIN notification_tables() AS t ON t.relation = l.relation
+            WHERE l.pid = a.pid
+                AND l.mode <> 'AccessShareLock'
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(
+        format('process %s of %s since %s', h.pid, h.usename, h.since),
+        '; '
+    ) AS found,
+    'What it holds is skipped. '
+    || string_agg(format('SELECT pg_terminate_backend(%s);', h.pid), ' ')
+    || ' And set idle_in_transaction_session_timeout.' AS advice
+FROM holders AS h
+) AS result;
+
+                WHEN 'pg_cron' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_pg_cron.sql: a job of pg_cron that fails at night tells nobody. Its tables are
+-- there only where the extension is, so notification_cron_jobs() asks for them by dynamic SQL.
+WITH jobs AS (
+    SELECT
+        j.*,
+        CASE
+            WHEN NOT j.is_active THEN 'not active'
+            ELSE coalesce(j.status, 'never ran')
+        END AS state
+    FROM notification_cron_jobs() AS j
+)
+SELECT
+    CASE
+        WHEN bool_or(j.state = 'failed') THEN 'failure'
+        WHEN bool_or(j.state = 'not active') THEN 'warning'
+        WHEN bool_or(j.state = 'never ran') OR count(*) = 0 THEN 'note'
+        ELSE 'ok'
+    END AS severity,
+    coalesce(
+        string_agg(format('%s: %s', j.name, j.state), '; '),
+        CASE
+            WHEN EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron')
+                THEN 'no job in this database'
+        END,
+        'it is in database ' || (
+            SELECT s.setting
+            FROM pg_settings AS s
+            WHERE s.name = 'cron.database_name'
+        ),
+        'not used here'
+    ) AS found,
+    concat_ws(
+        ' ',
+        'It said: ' || string_agg(j.message, ' ') FILTER (WHERE j.state = 'failed'),
+        string_agg(format('SELECT cron.alter_job(%s, active => true);', j.id), ' ')
+            FILTER (WHERE j.state = 'not active')
+    ) AS advice
+FROM jobs AS j
+) AS result;
+
             END CASE;
-        EXCEPTION WHEN OTHERS THEN  -- what this role may not see, or the table no longer has
-            SELECT false, 'not known: ' || SQLERRM, 'Mend the other findings first.' INTO v_ok, v_found, v_advice;
+            v_found := coalesce(v_found, 'nothing is wrong');
+            v_advice := CASE WHEN v_severity <> 'ok' THEN nullif(v_advice, '') END;
+        -- What this role may not see, or what the table no longer has, must not hide the rest.
+        EXCEPTION WHEN OTHERS THEN
+            v_severity := 'failure';
+            v_found := 'not known: ' || SQLERRM;
+            v_advice := 'Mend the other findings first.';
         END;
-        RETURN QUERY SELECT v_name, coalesce(v_ok, true), coalesce(v_found, 'nothing is wrong'), CASE WHEN v_name = 'rights' OR NOT v_ok THEN v_advice END;
+        RETURN QUERY
+        SELECT
+            v_name,
+            v_severity,
+            v_found,
+            v_advice;
     END LOOP;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cleanup_doctor() IS
-'Whether all is well for this role on this server: a row a check, with what was found and what to do. Reads only, but as much as a preview; works on a hot standby, and for a role with few rights.';
+'Whether all is well for this role on this server: a row a check, with what was found and what to '
+'do. severity: failure for what breaks the next run, warning for what slows it down or will do '
+'harm, note for information, ok. Reads only, but as much as a preview; works on a hot standby, and '
+'for a role with few rights.';
 REVOKE ALL ON FUNCTION notification_cleanup_doctor() FROM PUBLIC;
--- end of sql/doctor/notification_cleanup_doctor.sql
-
--- frozen copy of sql/doctor/notification_cleanup_health.sql
--- What a monitor asks, in one row: SELECT * FROM notification_cleanup_health;
-CREATE OR REPLACE VIEW notification_cleanup_health AS
-SELECT
-    last_run.finished_at AS last_finished_at,
-    CASE
-        WHEN EXISTS (SELECT FROM notification_cleanup_throttles AS t WHERE t.stopped_at IS NOT NULL) THEN 'stopped'
-        WHEN last_run.id IS NULL THEN 'never ran'
-        WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
-        WHEN last_run.notifications_deleted > 0 THEN 'deleted'
-        ELSE 'nothing to delete'
-    END AS last_outcome,
-    floor(extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60)::bigint AS minutes_since_last_finished,
-    last_run.users_still_over_limit,
-    (SELECT count(*) FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND r.started_at > now() - interval '36 hours') AS runs_unfinished,
-    (
-        SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
-        FROM notification_cleanup_runs AS r
-        WHERE coalesce(r.finished_at, r.started_at) > (
-            SELECT min(coalesce(greatest(t.last_vacuum, t.last_autovacuum), '-infinity'))
-            FROM pg_stat_all_tables AS t
-            WHERE t.n_dead_tup > 0 AND (t.relid = 'notifications'::regclass OR t.relid IN (SELECT p.relid FROM pg_partition_tree('notifications') AS p))
-        )
-    ) AS notifications_to_vacuum
-FROM (VALUES (1)) AS one_row LEFT JOIN (SELECT * FROM notification_cleanup_runs AS r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at DESC LIMIT 1) AS last_run ON true;
-COMMENT ON VIEW notification_cleanup_health IS 'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an end, and if the table needs a VACUUM.';
-COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS 'When the last finished run ended; NULL if none ever did.';
-COMMENT ON COLUMN notification_cleanup_health.last_outcome IS 'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, while a run waits for the next call to go on.';
-COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS 'Whole minutes since last_finished_at.';
-COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS 'Users whom that run left over the limit.';
-COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS 'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
-COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 for a view, and on Citus.';
-REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
--- end of sql/doctor/notification_cleanup_health.sql
+-- end of sql/doctor/notification_cleanup_doctor.sql.tmpl
 
 -- frozen copy of sql/doctor/notification_cleanup_indexes.sql
--- Which index serves each table behind notifications, and what builds it where none does: SELECT * FROM notification_cleanup_indexes();
+-- Which index serves each table behind notifications, and what builds it where none does.
+--
+--     SELECT * FROM notification_cleanup_indexes();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_cleanup_indexes()
-RETURNS TABLE (relation regclass, purpose text, index regclass, statement text)
+RETURNS TABLE (
+    relation regclass,
+    purpose text,
+    index regclass,
+    statement text
+)
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off SET jit = off
-SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off SET max_parallel_workers_per_gather = 0
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH templates AS MATERIALIZED (
+        SELECT
+            t.*,
+            format(
+                '%sON %I.%I (%s)%s WHERE %s',
+                -- An index of that name may be on a table that was renamed, or on another one.
+                CASE
+                    WHEN c.oid = 'notifications'::regclass AND name_taken.oid IS NULL
+                        THEN format('notifications_%s_idx ', t.purpose)
+                END,
+                namespace.nspname,
+                c.relname,
+                -- An expression stands in parentheses of its own.
+                CASE WHEN cardinality(t.included) > 0 THEN format('(%s)', t.key) ELSE t.key END,
+                ' INCLUDE (' || nullif(array_to_string(t.included, ', '), '') || ')',
+                t.condition
+            ) AS definition
+        FROM notification_index_templates() AS t
+        JOIN pg_class AS c ON c.oid = t.relation
+        JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+        LEFT JOIN pg_class AS name_taken ON name_taken.relnamespace = c.relnamespace
+            AND name_taken.relname = format('notifications_%s_idx', t.purpose)
+    ),
+    -- Indexes that are just like the template, whether they are valid or not.
+    alike AS MATERIALIZED (
+        SELECT
+            t.relation,
+            t.purpose,
+            i.indexrelid AS index,
+            i.indisvalid AS is_valid,
+            format('%I.%I', namespace.nspname, c.relname) AS name
+        FROM templates AS t
+        JOIN pg_index AS i ON i.indrelid = t.relation
+            AND NOT i.indisunique
+            AND i.indnkeyatts = 1
+            AND i.indnatts = 1 + cardinality(t.included)
+            AND pg_get_indexdef(i.indexrelid, 1, false) IN (t.key, format('(%s)', t.key))
+            AND pg_get_expr(i.indpred, i.indrelid) = t.condition
+        JOIN pg_class AS c ON c.oid = i.indexrelid
+        JOIN pg_am AS m ON m.oid = c.relam
+            AND m.amname = 'btree'
+        JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+    ),
+    leaves AS MATERIALIZED (
+        SELECT
+            s.relation,
+            s.purpose,
+            coalesce(s.index, valid.index) AS index,
+            valid.index IS NOT NULL AS has_alike,
+            invalid.name AS invalid
+        FROM notification_index_scans() AS s
+        LEFT JOIN LATERAL (
+            SELECT min(a.index)::regclass AS index
+            FROM alike AS a
+            WHERE a.relation = s.relation
+                AND a.purpose = s.purpose
+                AND a.is_valid
+        ) AS valid ON true
+        LEFT JOIN LATERAL (
+            SELECT min(a.name) AS name
+            FROM alike AS a
+            WHERE a.relation = s.relation
+                AND a.purpose = s.purpose
+                AND NOT a.is_valid
+        ) AS invalid ON true
+    ),
+    -- The partitioned table, from whose index a partition yet to come gets its own.
+    roots AS (
+        SELECT
+            t.relation,
+            t.purpose,
+            t.definition,
+            (
+                SELECT i.indexrelid::regclass
+                FROM pg_index AS i
+                WHERE i.indrelid = t.relation
+                    AND (
+                        i.indexrelid IN (
+                            SELECT a.index
+                            FROM alike AS a
+                            WHERE a.purpose = t.purpose
+                        )
+                        OR i.indexrelid IN (
+                            SELECT pg_partition_root(l.index)
+                            FROM leaves AS l
+                            WHERE l.purpose = t.purpose
+                        )
+                    )
+                ORDER BY
+                    i.indisvalid DESC,
+                    i.indexrelid
+                LIMIT 1
+            ) AS index
+        FROM templates AS t
+        JOIN pg_class AS c ON c.oid = t.relation
+            AND c.relkind = 'p'
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pg_inherits AS i
+            JOIN notification_tables() AS parent ON parent.relation = i.inhparent
+            WHERE i.inhrelid = t.relation
+        )
+    ),
+    found AS (
+        SELECT
+            l.relation,
+            l.purpose,
+            l.index,
+            true AS is_leaf,
+            CASE
+                WHEN l.index IS NOT NULL THEN NULL
+                WHEN l.invalid IS NOT NULL THEN 'REINDEX INDEX CONCURRENTLY ' || l.invalid
+                ELSE 'CREATE INDEX CONCURRENTLY ' || t.definition
+            END AS statement
+        FROM leaves AS l
+        LEFT JOIN templates AS t ON t.relation = l.relation
+            AND t.purpose = l.purpose
+        UNION ALL
+        SELECT
+            r.relation,
+            r.purpose,
+            valid.indexrelid::regclass,
+            false,
+            -- Once each partition has its index, that of the partitioned table only takes them.
+            -- Where another index serves a partition, this one would be built there, and would
+            -- stop everybody meanwhile.
+            CASE
+                WHEN r.index IS NULL AND NOT EXISTS (
+                    SELECT
+                    FROM leaves AS l
+                    WHERE l.purpose = r.purpose
+                        AND l.index IS NOT NULL
+                        AND NOT l.has_alike
+                ) THEN 'SET LOCAL statement_timeout = ''2s''; CREATE INDEX ' || r.definition
+            END
+        FROM roots AS r
+        LEFT JOIN pg_index AS valid ON valid.indexrelid = r.index
+            AND valid.indisvalid
+    )
+    SELECT
+        f.relation,
+        CASE WHEN f.is_leaf THEN f.purpose END,
+        f.index,
+        f.statement
+    FROM found AS f
+    ORDER BY
+        f.purpose DESC,
+        f.is_leaf DESC,
+        f.relation::oid;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cleanup_indexes() IS
+'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
+'purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
+'a view of several tables does not tell.
+A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
+'partitions to come. In psql: '
+'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
+REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
+-- end of sql/doctor/notification_cleanup_indexes.sql
+
+-- frozen copy of sql/doctor/notification_cron_jobs.sql
+-- The jobs of pg_cron in this database that clean up or purge, and how each ran the last time.
+--
+--     SELECT * FROM notification_cron_jobs();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_cron_jobs()
+RETURNS TABLE (
+    id bigint,
+    name text,
+    is_active boolean,
+    status text,
+    message text
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_extension AS e
+        WHERE e.extname = 'pg_cron'
+    ) THEN
+        RETURN;
+    END IF;
+    -- By row-level security pg_cron shows each role its own jobs, instead of an error.
+    PERFORM set_config('row_security', 'on', true);
+    -- EXECUTE, because there are no such tables where the extension is not.
+    RETURN QUERY EXECUTE $jobs$
+        SELECT
+            j.jobid,
+            coalesce(j.jobname::text, 'job ' || j.jobid),
+            j.active,
+            d.status,
+            d.return_message
+        FROM cron.job AS j
+        LEFT JOIN LATERAL (
+            SELECT
+                d.status,
+                d.return_message
+            FROM cron.job_run_details AS d
+            WHERE d.jobid = j.jobid
+            ORDER BY d.runid DESC
+            LIMIT 1
+        ) AS d ON true
+        WHERE j.database = current_database()
+            AND (
+                j.command LIKE '%cleanup\_notifications%'
+                OR j.command LIKE '%purge\_notifications%'
+            )
+    $jobs$;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cron_jobs() IS
+'The jobs of pg_cron in this database that clean up or purge, of those that the caller may see, '
+'with the status and the message of their last run; none where the extension is not.';
+REVOKE ALL ON FUNCTION notification_cron_jobs() FROM PUBLIC;
+-- end of sql/doctor/notification_cron_jobs.sql
+
+-- frozen copy of sql/doctor/notification_index_scans.sql
+-- Which index the planner has for each table behind notifications, for each of two purposes.
+--
+--     SELECT * FROM notification_index_scans();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_index_scans()
+RETURNS TABLE (
+    relation regclass,
+    purpose text,
+    index regclass
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- The whole table, a bitmap and a sort cost more than any index that serves.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_live json;
+    v_deleted json;
+BEGIN
+    -- Live notifications are counted from an index alone. The order keeps out an index that finds
+    -- them without their users.
+    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
+    SELECT n.user_id
+    INTO v_live
+    FROM notifications AS n
+    WHERE n.deleted_at IS NULL
+    ORDER BY n.user_id;
+    -- Purge reads the oldest ones first, and undo those of one moment. No partition by time is left
+    -- out: all of them are before infinity.
+    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
+    SELECT n.deleted_at
+    INTO v_deleted
+    FROM notifications AS n
+    WHERE n.deleted_at < 'infinity'
+    ORDER BY n.deleted_at;
+
+    RETURN QUERY
+    WITH RECURSIVE nodes (purpose, node, is_sorted) AS (
+        SELECT
+            plan.purpose,
+            plan.node,
+            false
+        FROM (VALUES
+            ('live', v_live::jsonb #> '{0,Plan}'),
+            ('deleted', v_deleted::jsonb #> '{0,Plan}')
+        ) AS plan (purpose, node)
+        UNION ALL
+        SELECT
+            parent.purpose,
+            child.node,
+            parent.is_sorted OR parent.node ->> 'Node Type' = 'Sort'
+        FROM nodes AS parent
+        CROSS JOIN jsonb_array_elements(parent.node -> 'Plans') AS child (node)
+    ),
+    -- An index is in the schema of its table.
+    scans AS (
+        SELECT
+            t.relation,
+            s.purpose,
+            s.node,
+            s.is_sorted,
+            to_regclass(s.schema || quote_ident(s.node ->> 'Index Name')) AS index
+        FROM (
+            SELECT
+                n.*,
+                quote_ident(n.node ->> 'Schema') || '.' AS schema
+            FROM nodes AS n
+        ) AS s
+        JOIN notification_tables() AS t ON t.is_leaf
+            AND t.relation = to_regclass(s.schema || quote_ident(s.node ->> 'Relation Name'))
+    )
+    SELECT
+        s.relation,
+        s.purpose,
+        max(s.index::oid) FILTER (
+            WHERE CASE s.purpose
+                -- The index alone, and not one of all notifications whose entries are filtered. A
+                -- partial index that the planner takes has no other; a filter is that of a view.
+                WHEN 'live' THEN
+                    s.node ->> 'Node Type' = 'Index Only Scan'
+                    AND (NOT s.node ? 'Filter' OR s.node ? 'Index Cond' OR i.indpred IS NOT NULL)
+                WHEN 'deleted' THEN
+                    s.node ? 'Index Cond'
+                    AND NOT s.is_sorted
+            END
+        )::regclass
+    FROM scans AS s
+    LEFT JOIN pg_index AS i ON i.indexrelid = s.index
+    GROUP BY
+        s.relation,
+        s.purpose;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_index_scans() IS
+'For each table behind notifications that has any rows to look at, and each purpose (live: find '
+'and count; deleted: purge and undo), the index by which the planner reads them, or NULL where '
+'none serves. For notification_cleanup_indexes(), which is what to call.';
+REVOKE ALL ON FUNCTION notification_index_scans() FROM PUBLIC;
+-- end of sql/doctor/notification_index_scans.sql
+
+-- frozen copy of sql/doctor/notification_index_templates.sql
+-- What the two indexes of each table behind notifications are to be on.
+--
+--     SELECT * FROM notification_index_templates();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_index_templates()
+RETURNS TABLE (
+    relation regclass,
+    purpose text,
+    key text,
+    included text[],
+    condition text
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+-- Only the scan of a whole table shows what each of its columns is to the view.
+SET enable_indexscan = off
+SET enable_indexonlyscan = off
+SET enable_bitmapscan = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_explained json;
     v_plan jsonb;
 BEGIN
-    -- A scan names the table behind any view, its columns and its condition.
-    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT n.user_id, n.deleted_at INTO v_explained FROM notifications AS n;
-    v_plan := v_explained::jsonb;
-    PERFORM set_config(s.name, 'on', true) FROM unnest(ARRAY['enable_indexscan', 'enable_indexonlyscan', 'enable_bitmapscan']) AS s (name);
-    IF v_plan #>> '{0,Plan,Node Type}' NOT IN ('Append', 'Seq Scan') OR v_plan::text LIKE '%"Subplan Name"%' THEN RETURN; END IF;  -- of many tables
+    IF EXISTS (
+        SELECT
+        FROM pg_class AS c
+        WHERE c.oid = to_regclass('notifications')
+            AND c.relkind <> 'v'
+    ) THEN
+        RETURN QUERY
+        SELECT
+            t.relation,
+            template.purpose,
+            template.key,
+            ARRAY[]::text[],
+            template.condition
+        FROM notification_tables() AS t
+        JOIN pg_class AS c ON c.oid = t.relation
+            AND c.relkind IN ('r', 'p')
+        CROSS JOIN (VALUES
+            ('live', 'user_id', '(deleted_at IS NULL)'),
+            ('deleted', 'deleted_at', '(deleted_at IS NOT NULL)')
+        ) AS template (purpose, key, condition);
+        RETURN;
+    END IF;
+
+    -- Behind a view the columns have other names, or are expressions. The plan has them in the
+    -- words of the table; they are for printing only, for whoever owns the table.
+    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON)
+    SELECT
+        n.user_id,
+        n.deleted_at
+    INTO v_explained
+    FROM notifications AS n;
+    v_plan := v_explained::jsonb #> '{0,Plan}';
+    IF v_plan ->> 'Node Type' = 'Seq Scan' THEN
+        v_plan := jsonb_build_object('Plans', jsonb_build_array(v_plan));
+    ELSIF v_plan ->> 'Node Type' <> 'Append' THEN
+        RETURN;  -- The view joins several tables: there is no telling which column is whose.
+    END IF;
+
     RETURN QUERY
-    WITH tables AS MATERIALIZED (  -- and the partitioned one, from whose index a partition yet to come gets its own
-        SELECT t.oid, t.is_leaf, format('%s.%I', c.relnamespace::regnamespace, c.relname) AS name, p.purpose, w.key, w.condition,
-            string_to_array(translate(w.condition, '()', ''), ' AND ') AS terms
-        FROM jsonb_path_query(v_plan, 'strict $[0].Plan.**{0 to 2} ? (@."Node Type" == "Seq Scan")') AS s (scan)
-        CROSS JOIN (VALUES ('live', 0, 'NULL'), ('deleted', 1, 'NOT NULL')) AS p (purpose, number, value)
-        CROSS JOIN LATERAL (  -- without the alias: the pattern matches that, or a whole literal
-            SELECT '(''[^'']*'')|(?<!\w)' || regexp_replace(quote_ident(s.scan ->> 'Alias'), '(\W)', '\\\1', 'g') || '\.'
-        ) AS a (pattern)
-        CROSS JOIN LATERAL (
-            SELECT regexp_replace(s.scan -> 'Output' ->> p.number, a.pattern, '\1', 'g'),
-                regexp_replace(format('(%s IS %s)', s.scan #>> '{Output,1}', p.value) || coalesce(' AND ' || (s.scan ->> 'Filter'), ''), a.pattern, '\1', 'g')
-        ) AS w (key, condition)
-        CROSS JOIN LATERAL to_regclass(format('%I.%I', s.scan ->> 'Schema', s.scan ->> 'Relation Name')) AS leaf
-        CROSS JOIN LATERAL (
-            SELECT leaf, true UNION
-            SELECT coalesce((SELECT n.oid FROM pg_class AS n WHERE n.oid = 'notifications'::regclass AND n.relkind <> 'v'), pg_partition_root(leaf)), false
-        ) AS t (oid, is_leaf)
-        JOIN pg_class AS c ON c.oid = t.oid
-        WHERE t.is_leaf OR t.oid <> leaf
+    WITH scans AS (
+        SELECT
+            to_regclass(
+                format('%I.%I', s.node ->> 'Schema', s.node ->> 'Relation Name')
+            ) AS relation,
+            -- Takes the alias away: the pattern matches that, or a whole literal, which stays.
+            -- In E'', because standard_conforming_strings may be off.
+            E'(\'[^\']*\')|(?<!\\w)'
+                || regexp_replace(quote_ident(s.node ->> 'Alias'), E'(\\W)', E'\\\\\\1', 'g')
+                || E'\\.' AS alias,
+            s.node #>> '{Output,0}' AS user_id,
+            s.node #>> '{Output,1}' AS deleted_at,
+            s.node ->> 'Filter' AS filter
+        FROM jsonb_array_elements(v_plan -> 'Plans') AS s (node)
+        WHERE s.node ->> 'Node Type' = 'Seq Scan'
+            AND NOT s.node ? 'Plans'
     ),
-    found AS (
-        SELECT DISTINCT ON (t.purpose, t.oid) t.*, i.indexrelid, i.indisvalid, coalesce(i.indnatts = 1 AND NOT i.indisunique AND i.terms @> t.terms, true) AS exact
-        FROM tables AS t
-        LEFT JOIN LATERAL (
-            SELECT i.*, string_to_array(translate(pg_get_expr(i.indpred, i.indrelid), '()', ''), ' AND ') AS terms
-            FROM pg_index AS i
-            JOIN pg_class AS c ON c.oid = i.indexrelid AND c.relam = (SELECT m.oid FROM pg_am AS m WHERE m.amname = 'btree')
-            WHERE i.indrelid = t.oid AND pg_get_indexdef(i.indexrelid, 1, false) IN (t.key, '(' || t.key || ')')
-        ) AS i ON i.terms @> t.terms AND i.terms <@ t.terms OR t.purpose = 'deleted' AND coalesce(i.terms <@ t.terms, i.indrelid IS NOT NULL)
-        ORDER BY t.purpose, t.oid, i.indisvalid DESC, i.indexrelid
+    columns AS (
+        SELECT
+            s.relation,
+            regexp_replace(s.user_id, s.alias, E'\\1', 'g') AS user_id,
+            regexp_replace(s.deleted_at, s.alias, E'\\1', 'g') AS deleted_at,
+            regexp_replace(s.filter, s.alias, E'\\1', 'g') AS filter
+        FROM scans AS s
+    ),
+    templates AS (
+        SELECT
+            c.relation,
+            template.purpose,
+            template.key,
+            CASE
+                WHEN c.filter IS NULL THEN template.condition
+                ELSE format('(%s AND %s)', template.condition, c.filter)
+            END AS condition
+        FROM columns AS c
+        CROSS JOIN LATERAL (VALUES
+            ('live', c.user_id, format('(%s IS NULL)', c.deleted_at)),
+            ('deleted', c.deleted_at, format('(%s IS NOT NULL)', c.deleted_at))
+        ) AS template (purpose, key, condition)
+    ),
+    -- An index-only scan computes an expression from its columns, which have to be in the index
+    -- beside it.
+    complete AS (
+        SELECT
+            t.relation,
+            t.purpose,
+            t.key,
+            ARRAY(
+                SELECT quote_ident(a.attname)
+                FROM pg_attribute AS a
+                WHERE a.attrelid = t.relation
+                    AND a.attnum > 0
+                    AND NOT a.attisdropped
+                    AND t.key ~ (
+                        E'(?<![\\w"])'
+                        || regexp_replace(quote_ident(a.attname), E'(\\W)', E'\\\\\\1', 'g')
+                        || E'(?![\\w"])'
+                    )
+                    AND NOT EXISTS (
+                        SELECT
+                        FROM pg_attribute AS whole
+                        WHERE whole.attrelid = t.relation
+                            AND quote_ident(whole.attname) = t.key
+                    )
+                ORDER BY a.attnum
+            ) AS included,
+            t.condition
+        FROM templates AS t
     )
-    SELECT f.oid::regclass, CASE WHEN f.is_leaf THEN f.purpose END, CASE WHEN f.indisvalid THEN f.indexrelid::regclass END,
-        CASE
-            WHEN f.is_leaf AND NOT f.indisvalid THEN format('REINDEX INDEX CONCURRENTLY %s', f.indexrelid::regclass)
-            WHEN f.indexrelid IS NULL AND (f.is_leaf OR bool_and(f.exact) OVER (PARTITION BY f.purpose)) THEN
-                -- Once each partition has its index, that of the partitioned table only takes them.
-                format(CASE WHEN f.is_leaf THEN 'CREATE INDEX CONCURRENTLY ' ELSE 'SET LOCAL statement_timeout = ''2s''; CREATE INDEX ' END || '%sON %s (%s) WHERE %s',
-                    CASE WHEN f.oid = 'notifications'::regclass THEN 'notifications_' || f.purpose || '_idx ' END, f.name, f.key, f.condition)
-        END
-    FROM found AS f
-    ORDER BY f.purpose DESC, f.is_leaf DESC, f.oid;
+    SELECT
+        c.relation,
+        c.purpose,
+        c.key,
+        c.included,
+        c.condition
+    FROM complete AS c
+    UNION ALL
+    -- A partitioned table behind the view is like any of its partitions.
+    SELECT
+        p.relation,
+        any_leaf.purpose,
+        any_leaf.key,
+        any_leaf.included,
+        any_leaf.condition
+    FROM notification_tables() AS p
+    JOIN pg_class AS partitioned ON partitioned.oid = p.relation
+        AND partitioned.relkind = 'p'
+    CROSS JOIN (
+        SELECT DISTINCT ON (c.purpose)
+            c.*
+        FROM complete AS c
+        ORDER BY
+            c.purpose,
+            c.relation::oid
+    ) AS any_leaf;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION notification_cleanup_indexes() IS
-'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: purge and undo), the valid index that serves, or NULL and what builds it.
-A partitioned table itself has no purpose, and comes behind its partitions: its index is for partitions to come. In psql: SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
-REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
--- end of sql/doctor/notification_cleanup_indexes.sql
+COMMENT ON FUNCTION notification_index_templates() IS
+'For each table or partitioned table behind notifications, and each purpose, what an index that '
+'serves is on: key, included columns, condition. Behind a view they are taken from what EXPLAIN '
+'says, and are to be looked at before they are executed. For notification_cleanup_indexes(), '
+'which is what to call.';
+REVOKE ALL ON FUNCTION notification_index_templates() FROM PUBLIC;
+-- end of sql/doctor/notification_index_templates.sql
+
+-- frozen copy of sql/doctor/notification_tables.sql
+-- Which relations are behind notifications, itself included: the tables that have the rows, and
+-- the views and partitioned tables above those. Nothing else in the product looks for them.
+--
+--     SELECT * FROM notification_tables() WHERE is_leaf;
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_tables()
+RETURNS TABLE (
+    relation regclass,
+    is_leaf boolean,
+    pages bigint,
+    visible_share numeric
+)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+WITH RECURSIVE behind (relation) AS (
+    SELECT to_regclass('notifications')::oid
+    UNION
+    SELECT part.relation
+    FROM behind AS b
+    CROSS JOIN LATERAL (
+        -- Partitions, and children by INHERITS.
+        SELECT i.inhrelid
+        FROM pg_inherits AS i
+        WHERE i.inhparent = b.relation
+        UNION ALL
+        -- A view shows the rows of the relation that both of these columns come from.
+        SELECT d.refobjid
+        FROM pg_rewrite AS r
+        JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass
+            AND d.objid = r.oid
+            AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_attribute AS a ON a.attrelid = d.refobjid
+            AND a.attnum = d.refobjsubid
+            AND a.attname IN ('ctid', 'tableoid')
+        WHERE r.ev_class = b.relation
+        GROUP BY d.refobjid
+        HAVING count(DISTINCT a.attname) = 2
+    ) AS part (relation)
+)
+SELECT
+    c.oid::regclass AS relation,
+    c.relkind = 'r' AS is_leaf,
+    size.pages,
+    -- After a TRUNCATE more pages are known as visible than there are.
+    CASE
+        WHEN size.pages > 0 THEN least(c.relallvisible / size.pages::numeric, 1)
+    END AS visible_share
+FROM behind AS b
+JOIN pg_class AS c ON c.oid = b.relation
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN c.relkind = 'r'
+            THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint
+        ELSE 0
+    END AS pages
+) AS size
+ORDER BY c.oid
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_tables() IS
+'Every relation behind notifications, itself included. is_leaf: an ordinary table, which has rows '
+'of its own (a partition, a child by INHERITS, the table behind a view); false for a view and for '
+'a partitioned table. visible_share: the part of its pages that are all-visible, NULL for none.';
+REVOKE ALL ON FUNCTION notification_tables() FROM PUBLIC;
+-- end of sql/doctor/notification_tables.sql
+
+-- frozen copy of sql/pace/await_cleanup_pace.sql
+-- Waits until a batch of the run may begin, until the deadline at most:
+--
+--     SELECT await_cleanup_pace(7, clock_timestamp() + interval '1 second');
+--
+-- It holds no lock meanwhile, and a notice tells what it waits for.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION await_cleanup_pace(
+    run_id bigint,
+    deadline timestamptz
+)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_open notification_cleanup_open_runs;
+    v_reason text;
+    v_result text;
+    v_told boolean := false;
+BEGIN
+    LOOP
+        SELECT o.*
+        INTO v_open
+        FROM notification_cleanup_open_runs AS o
+        WHERE o.run_id = await_cleanup_pace.run_id
+            -- A run of which only the end is left need not wait for it.
+            AND EXISTS (
+                SELECT
+                FROM notification_cleanup_batches AS b
+                WHERE b.run_id = o.run_id
+                    AND b.done_at IS NULL
+            );
+        IF v_open.stopped_at IS NOT NULL THEN
+            RAISE NOTICE
+                'run %: stopped by stop_notification_cleanup(), the next call of the job continues it',
+                await_cleanup_pace.run_id;
+            v_result := 'stopped';
+            EXIT;
+        END IF;
+
+        v_reason := NULL;
+        IF v_open.rest_until > clock_timestamp() THEN
+            v_reason := format(
+                'resting for %s seconds, pause_factor is %s',
+                round(extract(epoch FROM v_open.rest_until - clock_timestamp()), 1),
+                v_open.pause_factor
+            );
+        ELSIF v_open.replicas_due < clock_timestamp() AND v_open.replicas_mark IS NOT NULL THEN
+            SELECT format(
+                '%s is %s behind, and more than max_replica_lag, %s',
+                r.replica,
+                pg_size_pretty(pg_current_wal_flush_lsn() - r.lsn),
+                v_open.max_replica_lag
+            )
+            INTO v_reason
+            FROM notification_replicas() AS r
+            WHERE r.lsn < v_open.replicas_mark
+            ORDER BY r.lsn
+            LIMIT 1;
+        END IF;
+        v_result := CASE WHEN v_reason IS NULL THEN 'begin' ELSE 'wait' END;
+        EXIT WHEN v_result = 'begin' OR clock_timestamp() > await_cleanup_pace.deadline;
+
+        IF NOT v_told THEN
+            RAISE NOTICE 'run %: waiting, %', await_cleanup_pace.run_id, v_reason;
+            v_told := true;
+        END IF;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+    RETURN v_result;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION await_cleanup_pace(bigint, timestamptz) IS
+    'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline has '
+    'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run.';
+REVOKE ALL ON FUNCTION await_cleanup_pace(bigint, timestamptz) FROM PUBLIC;
+-- end of sql/pace/await_cleanup_pace.sql
+
+-- frozen copy of sql/pace/check_cleanup_pace.sql
+-- Refuses a pace that makes no sense, or that this role cannot keep:
+--
+--     SELECT check_cleanup_pace(1, interval '30 seconds');
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_cleanup_pace(
+    pause_factor double precision,
+    max_replica_lag interval
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF (
+        check_cleanup_pace.pause_factor BETWEEN 0 AND 1000
+        AND coalesce(check_cleanup_pace.max_replica_lag > interval '0', true)
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid pace: pause_factor => %L, max_replica_lag => %L',
+                check_cleanup_pace.pause_factor,
+                check_cleanup_pace.max_replica_lag
+            ),
+            HINT = 'pause_factor takes 0 to 1000, max_replica_lag a positive interval, or NULL for '
+                'none.';
+    END IF;
+    IF check_cleanup_pace.max_replica_lag IS NOT NULL THEN
+        -- Raises an error for a role that may not see the replicas.
+        PERFORM notification_replicas();
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_cleanup_pace(double precision, interval) IS
+    'Raises invalid_parameter_value (22023) unless this is a pace that a run can have, and '
+    'insufficient_privilege (42501) where this role may not see how far the replicas are.';
+REVOKE ALL ON FUNCTION check_cleanup_pace(double precision, interval) FROM PUBLIC;
+-- end of sql/pace/check_cleanup_pace.sql
 
 -- frozen copy of sql/pace/notification_replicas.sql
--- Which standbys and slots there are, and how far each has come: SELECT * FROM notification_replicas();
+-- Which standbys and slots there are, and how far each of them has come.
+--
+--     SELECT * FROM notification_replicas();
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_replicas()
-RETURNS TABLE (replica text, lsn pg_lsn)
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
+RETURNS TABLE (
+    replica text,
+    lsn pg_lsn
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 BEGIN
     IF NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', HINT = format('GRANT pg_read_all_stats TO %I, or leave max_replica_lag NULL.', current_user),
-            MESSAGE = format('max_replica_lag: %I may not see how far the standbys are behind', current_user);
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = format(
+                'max_replica_lag: %I may not see how far the standbys are behind',
+                current_user
+            ),
+            HINT = format(
+                'GRANT pg_read_all_stats TO %I, or leave max_replica_lag NULL.',
+                current_user
+            );
     END IF;
     RETURN QUERY
-    SELECT format('standby %I', r.application_name), r.replay_lsn FROM pg_stat_replication AS r WHERE r.replay_lsn IS NOT NULL UNION ALL
-    SELECT format('%s slot %I', s.slot_type, s.slot_name), coalesce(s.confirmed_flush_lsn, s.restart_lsn) FROM pg_replication_slots AS s
-    WHERE s.wal_status <> 'lost' AND (s.slot_type = 'logical' OR NOT s.active);  -- an active physical one is that of a standby above, or of a backup
+    SELECT
+        format('standby %I', r.application_name),
+        r.replay_lsn
+    FROM pg_stat_replication AS r
+    WHERE r.replay_lsn IS NOT NULL
+    UNION ALL
+    -- An active physical slot is that of a standby, which is listed above, or of a backup.
+    SELECT
+        format('%s slot %I', s.slot_type, s.slot_name),
+        coalesce(s.confirmed_flush_lsn, s.restart_lsn)
+    FROM pg_replication_slots AS s
+    WHERE s.wal_status <> 'lost'
+        AND (s.slot_type = 'logical' OR NOT s.active);
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_replicas() IS
-'Whom max_replica_lag waits for: each standby with the position that it has replayed, each logical slot with the one that its reader has confirmed, and each slot of a standby that is away.';
+'What max_replica_lag waits for: each standby with the position that it has replayed, each logical '
+'slot with the position that its reader has confirmed, and each slot of a standby that is away.';
 REVOKE ALL ON FUNCTION notification_replicas() FROM PUBLIC;
 -- end of sql/pace/notification_replicas.sql
 
--- frozen copy of sql/pace/stop_notification_cleanup.sql
--- Stops a run that is under way, whoever works on it: SELECT stop_notification_cleanup(7);
+-- frozen copy of sql/pace/pace_after_batch.sql
+-- Notes after a batch until when the run rests, and from when on replicas are too far behind:
+--
+--     SELECT pace_after_batch(7, interval '0.2 seconds');
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION stop_notification_cleanup(run_id bigint)
+CREATE OR REPLACE FUNCTION pace_after_batch(
+    run_id bigint,
+    took interval
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_mark pg_lsn;
+BEGIN
+    UPDATE notification_cleanup_open_runs AS o
+    SET rest_until = greatest(o.rest_until, v_now + o.pause_factor * pace_after_batch.took)
+    WHERE o.run_id = pace_after_batch.run_id
+        AND o.pause_factor > 0;
+
+    -- One mark at a time is enough: when all replicas have passed it, the next one is set.
+    -- A role that may not see them can still do a batch of a run that does not wait for them.
+    SELECT o.replicas_mark
+    INTO v_mark
+    FROM notification_cleanup_open_runs AS o
+    WHERE o.run_id = pace_after_batch.run_id;
+    IF v_mark IS NOT NULL AND NOT EXISTS (
+        SELECT
+        FROM notification_replicas() AS r
+        WHERE r.lsn < v_mark
+    ) THEN
+        UPDATE notification_cleanup_open_runs AS o
+        SET
+            replicas_mark = pg_current_wal_flush_lsn(),
+            replicas_due = v_now + o.max_replica_lag
+        WHERE o.run_id = pace_after_batch.run_id;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION pace_after_batch(bigint, interval) IS
+    'For record_cleanup_batch(): applies pause_factor and max_replica_lag of the run after a batch '
+    'that took so long.';
+REVOKE ALL ON FUNCTION pace_after_batch(bigint, interval) FROM PUBLIC;
+-- end of sql/pace/pace_after_batch.sql
+
+-- frozen copy of sql/pace/pace_notification_cleanup.sql
+-- Lets a run that is under way go on at another pace, whoever works on it:
+--
+--     SELECT pace_notification_cleanup(7, pause_factor => 3);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION pace_notification_cleanup(
+    run_id bigint,
+    pause_factor double precision DEFAULT 0,
+    max_replica_lag interval DEFAULT NULL
+)
 RETURNS boolean
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM notification_cleanup_runs AS r WHERE r.id = stop_notification_cleanup.run_id) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs.',
-            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
-    END IF;
-    UPDATE notification_cleanup_throttles AS t SET stopped_at = clock_timestamp() WHERE t.run_id = stop_notification_cleanup.run_id;
+    PERFORM check_run_id(pace_notification_cleanup.run_id);
+    PERFORM check_cleanup_pace(
+        pace_notification_cleanup.pause_factor,
+        pace_notification_cleanup.max_replica_lag
+    );
+    UPDATE notification_cleanup_open_runs AS o
+    SET
+        pause_factor = pace_notification_cleanup.pause_factor,
+        max_replica_lag = pace_notification_cleanup.max_replica_lag,
+        rest_until = NULL,
+        -- Each replica must first come to where the primary is now.
+        replicas_mark = CASE
+            WHEN pace_notification_cleanup.max_replica_lag IS NOT NULL
+            THEN pg_current_wal_flush_lsn()
+        END,
+        replicas_due = clock_timestamp()
+    WHERE o.run_id = pace_notification_cleanup.run_id;
+    RETURN FOUND;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION pace_notification_cleanup(bigint, double precision, interval) IS
+    'Sets pause_factor and max_replica_lag of a run that has not ended, from its next batch on: see '
+    'plan_notification_cleanup(). Returns whether the run had anything left.';
+REVOKE ALL ON FUNCTION pace_notification_cleanup(bigint, double precision, interval) FROM PUBLIC;
+-- end of sql/pace/pace_notification_cleanup.sql
+
+-- frozen copy of sql/pace/stop_notification_cleanup.sql
+-- Stops a run that is under way, whoever works on it.
+--
+--     SELECT stop_notification_cleanup(7);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION stop_notification_cleanup(
+    run_id bigint
+)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    PERFORM check_run_id(stop_notification_cleanup.run_id);
+    UPDATE notification_cleanup_open_runs AS o
+    SET stopped_at = clock_timestamp()
+    WHERE o.run_id = stop_notification_cleanup.run_id;
     RETURN FOUND;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION stop_notification_cleanup(bigint) IS
-'Lets every session that works on a run end after its batch, with a notice; what they deleted stays. Returns whether the run had anything left.
-The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), which is one statement: cancel that.';
+'Lets every session that works on a run end after its batch, with a notice; what they deleted '
+'stays. Returns whether the run had anything left.
+The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), '
+'which is one statement: cancel that.';
 REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;
 -- end of sql/pace/stop_notification_cleanup.sql
 
--- frozen copy of sql/pace/throttle_notification_cleanup.sql
--- Waits until a batch of the run may begin, but a second at most, with no lock on anything but its own notes.
+-- frozen copy of sql/rule/check_cleanup_limits.sql
+-- Refuses limits that make no sense, before anything is written:
+--
+--     SELECT check_cleanup_limits(1000, 100);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION throttle_notification_cleanup(run_id bigint)
-RETURNS boolean
-LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
-AS $$
-DECLARE
-    v_throttle notification_cleanup_throttles;
-    v_reason text;
-    v_told boolean := false;
-    v_called_at CONSTANT timestamptz := clock_timestamp();
-BEGIN
-    LOOP
-        SELECT t.* INTO v_throttle FROM notification_cleanup_throttles AS t
-        WHERE t.run_id = throttle_notification_cleanup.run_id AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = t.run_id AND NOT b.done);
-        IF v_throttle.stopped_at IS NOT NULL THEN
-            RAISE NOTICE 'run %: stopped by stop_notification_cleanup(), the next call of the job goes on from here', run_id;
-            RETURN NULL;
-        ELSIF v_throttle.rest_until > clock_timestamp() THEN
-            v_reason := format('resting for %s seconds, pause_factor is %s', round(extract(epoch FROM v_throttle.rest_until - clock_timestamp())::numeric, 1), v_throttle.pause_factor);
-        ELSIF v_throttle.max_replica_lag IS NOT NULL THEN
-            -- A replica is so far behind if it has not come to where the primary was that long ago, or when the run was planned.
-            INSERT INTO notification_cleanup_positions (run_id, at, lsn)
-            SELECT v_throttle.run_id, clock_timestamp(), pg_current_wal_flush_lsn()
-            WHERE clock_timestamp() - least(v_throttle.max_replica_lag / 10, interval '1 second') > (
-                SELECT p.at FROM notification_cleanup_positions AS p WHERE p.run_id = v_throttle.run_id ORDER BY p.lsn DESC, p.at DESC LIMIT 1
-            );
-            SELECT format('%s is %s behind, and more than max_replica_lag, %s', r.replica, pg_size_pretty(pg_current_wal_flush_lsn() - r.lsn), v_throttle.max_replica_lag)
-            INTO v_reason
-            FROM notification_replicas() AS r
-            WHERE (SELECT p.at FROM notification_cleanup_positions AS p WHERE p.run_id = v_throttle.run_id AND p.lsn > r.lsn ORDER BY p.lsn, p.at LIMIT 1)
-                < clock_timestamp() - v_throttle.max_replica_lag
-            ORDER BY r.lsn LIMIT 1;
-        END IF;
-        EXIT WHEN v_reason IS NULL OR clock_timestamp() > v_called_at + interval '0.9 seconds';
-        IF NOT v_told THEN RAISE NOTICE 'run %: waiting, %', run_id, v_reason; END IF;
-        v_told := true;
-        v_reason := NULL;
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-    RETURN v_reason IS NULL;
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION throttle_notification_cleanup(bigint) IS
-'Flow control, for cleanup_next_batch(): true when a batch may begin, false after a second of waiting, for the reason that it gave in a notice, NULL when the run was stopped.';
-REVOKE ALL ON FUNCTION throttle_notification_cleanup(bigint) FROM PUBLIC;
--- end of sql/pace/throttle_notification_cleanup.sql
-
--- frozen copy of sql/rule/notification_excess.sql
--- The rule: who has more than max_notifications live notifications, how many of them go, and which is the newest that goes.
--- Nothing else finds or ranks: preview and plan are made from it.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_excess(
-    max_notifications integer, min_keep integer, user_ids notification_user_id[], as_of timestamptz, to_delete boolean
+CREATE OR REPLACE FUNCTION check_cleanup_limits(
+    max_notifications integer,
+    min_keep integer
 )
-RETURNS TABLE (user_id notification_user_id, total bigint, unread bigint, deletable bigint,
-    created_at notification_created_at, id notification_id, shard bigint, pages bigint[])
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off  -- a caller whom it would filter gets an error, never "0 deleted"
-SET jit = off SET plan_cache_mode = force_custom_plan  -- for a few users, a generic plan would read the whole table
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
-#variable_conflict use_column
-DECLARE
-    v_user_ids notification_user_id[];
-    v_totals bigint[];
-    v_shards bigint[];
 BEGIN
-    IF (max_notifications >= 1 AND min_keep BETWEEN 0 AND max_notifications) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications.',
-            MESSAGE = format('invalid limits: max_notifications => %L, min_keep => %L', max_notifications, min_keep);
+    IF (
+        check_cleanup_limits.max_notifications >= 1
+        AND check_cleanup_limits.min_keep >= 0
+        AND check_cleanup_limits.min_keep <= check_cleanup_limits.max_notifications
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limits: max_notifications => %L, min_keep => %L',
+                check_cleanup_limits.max_notifications,
+                check_cleanup_limits.min_keep
+            ),
+            HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications.';
     END IF;
-
-    -- Find, by one index-only pass. EXECUTE, because PL/pgSQL gives parallel workers to no other query that it takes a value from.
-    EXECUTE $find$
-        SELECT array_agg(crowded.user_id), array_agg(crowded.total)
-        FROM (
-            SELECT n.user_id::notification_user_id, count(*) AS total
-            FROM notifications AS n
-            WHERE n.deleted_at IS NULL AND n.user_id IS NOT NULL AND ($2 IS NULL OR n.user_id = ANY ($2))
-            GROUP BY n.user_id
-            HAVING count(*) > $1
-        ) AS crowded
-    $find$ INTO v_user_ids, v_totals USING max_notifications, user_ids;
-    IF v_user_ids IS NULL THEN RETURN; END IF;
-    IF to_delete THEN v_shards := notification_shards(v_user_ids); END IF;
-
-    RETURN QUERY
-    SELECT crowded.user_id, crowded.total, coalesce(inbox.unread, 0), coalesce(inbox.deletable, 0), inbox.cutoff_at, inbox.cutoff_id,
-        crowded.shard, inbox.pages
-    FROM unnest(v_user_ids, v_totals, v_shards) AS crowded (user_id, total, shard)
-    LEFT JOIN notification_inboxes(v_user_ids, min_keep, as_of, to_delete) AS inbox ON inbox.user_id = crowded.user_id ORDER BY 7, 4 DESC, 1;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean) IS
-'The rule, for preview and plan: each user (of user_ids, unless NULL) with more than max_notifications live notifications as of then; how many, how many of them unread, how many to delete, and the newest that goes.
-to_delete: instead of unread ones, the shard of the user, and the page of each notification that goes.';
-REVOKE ALL ON FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean) FROM PUBLIC;
--- end of sql/rule/notification_excess.sql
+COMMENT ON FUNCTION check_cleanup_limits(integer, integer) IS
+    'Raises invalid_parameter_value (22023) unless these are limits that a run can have.';
+REVOKE ALL ON FUNCTION check_cleanup_limits(integer, integer) FROM PUBLIC;
+-- end of sql/rule/check_cleanup_limits.sql
 
--- frozen copy of sql/rule/notification_inboxes.sql
--- The ranking, by one pass over these inboxes: all of each, or, to delete, what may go at all, and on which page it lies.
--- Apart from the rule, because Citus ranks in all shards at once only what nothing else is joined to.
+-- frozen copy of sql/rule/notification_crowds.sql
+-- The users over the limit, each with the number of their live notifications:
+--
+--     SELECT * FROM notification_crowds(1000, NULL);
+--
+-- One index-only pass over the live index. Nothing else in the product finds who is over.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_inboxes(user_ids notification_user_id[], min_keep integer, as_of timestamptz, to_delete boolean)
-RETURNS TABLE (user_id notification_user_id, unread bigint, deletable bigint, cutoff_at notification_created_at, cutoff_id notification_id, pages bigint[])
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
-SET jit = off SET plan_cache_mode = force_custom_plan  -- for a few users, a generic plan would read the whole table
+CREATE OR REPLACE FUNCTION notification_crowds(
+    max_notifications integer,
+    user_ids notification_user_id[]  -- NULL: everybody
+)
+RETURNS TABLE (
+    user_id notification_user_id,
+    total bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET plan_cache_mode = force_custom_plan
 AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
     SELECT
-        ranked.user_id::notification_user_id,
-        count(*) FILTER (WHERE ranked.status = 'unread') AS unread,
-        count(*) FILTER (WHERE ranked.deletable AND ranked.newest > min_keep) AS deletable,
-        (array_agg(ranked.created_at) FILTER (WHERE ranked.deletable AND ranked.newest - 1 = min_keep))[1]::notification_created_at AS cutoff_at,
-        (array_agg(ranked.id) FILTER (WHERE ranked.deletable AND ranked.newest - 1 = min_keep))[1]::notification_id AS cutoff_id,
-        -- From the bytes of the ctid: from its text costs five times as much.
-        array_agg((get_byte(ranked.place, 0)::bigint << 24) + (get_byte(ranked.place, 1) << 16) + (get_byte(ranked.place, 2) << 8)
-            + get_byte(ranked.place, 3)) FILTER (WHERE to_delete AND ranked.newest > min_keep) AS pages
-    FROM (
-        SELECT live.*, tidsend(live.ctid) AS place,
-            row_number() OVER (PARTITION BY live.user_id, live.deletable ORDER BY live.created_at DESC, live.id DESC) AS newest
-        FROM (
-            SELECT n.ctid, n.user_id, n.status, n.created_at, n.id, (n.status = 'read' AND n.created_at <= as_of) IS TRUE AS deletable
-            FROM notifications AS n
-            WHERE n.user_id = ANY (user_ids) AND n.deleted_at IS NULL
-        ) AS live
-        WHERE live.deletable OR NOT to_delete
-    ) AS ranked
-    GROUP BY ranked.user_id;
+        n.user_id::notification_user_id,
+        count(*) AS total
+    FROM notifications AS n
+    WHERE n.deleted_at IS NULL
+        AND n.user_id IS NOT NULL
+        AND (
+            notification_crowds.user_ids IS NULL
+            OR n.user_id = ANY (notification_crowds.user_ids)
+        )
+    GROUP BY n.user_id
+    HAVING count(*) > notification_crowds.max_notifications;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION notification_inboxes(notification_user_id[], integer, timestamptz, boolean) IS
-'The ranking of notification_excess(): of each of these users, what it returns of him.';
-REVOKE ALL ON FUNCTION notification_inboxes(notification_user_id[], integer, timestamptz, boolean) FROM PUBLIC;
--- end of sql/rule/notification_inboxes.sql
+COMMENT ON FUNCTION notification_crowds(integer, notification_user_id[]) IS
+    'The users (of user_ids, unless that is NULL) with more than max_notifications live '
+    'notifications, and how many each has.';
+REVOKE ALL ON FUNCTION notification_crowds(integer, notification_user_id[]) FROM PUBLIC;
+-- end of sql/rule/notification_crowds.sql
+
+-- frozen copy of sql/rule/notification_excess.sql
+-- The rule: of users who are over the limit, the notifications that go.
+--
+--     SELECT * FROM notification_excess(ARRAY[42, 43], 100, now());
+--
+-- Nothing else ranks: preview and plan are both made from this. It reads these inboxes once.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_excess(
+    user_ids notification_user_id[],
+    min_keep integer,
+    as_of timestamptz
+)
+RETURNS TABLE (
+    relation oid,
+    place tid,
+    id notification_id,
+    user_id notification_user_id,
+    created_at notification_created_at,
+    newest bigint,
+    is_last boolean
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- For a few users, a generic plan would read the whole table.
+SET plan_cache_mode = force_custom_plan
+-- An index scan would fetch the rows user by user, each page many times over. A few users' rows are
+-- fetched page by page through a bitmap, those of many by reading the table.
+SET enable_indexscan = off
+-- A created_at without time zone is read as UTC, whatever the caller's zone.
+SET timezone = 'UTC'
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH ranked AS (
+        SELECT
+            n.tableoid AS relation,
+            n.ctid AS place,
+            n.id,
+            n.user_id,
+            n.created_at,
+            row_number() OVER inbox AS newest,
+            lead(true) OVER inbox IS NULL AS is_last
+        FROM notifications AS n
+        WHERE n.user_id = ANY (notification_excess.user_ids)
+            AND n.deleted_at IS NULL
+            AND n.status = 'read'
+            AND n.created_at <= notification_excess.as_of
+            AND n.id IS NOT NULL
+        WINDOW inbox AS (
+            PARTITION BY n.user_id
+            ORDER BY n.created_at DESC, n.id DESC
+        )
+    )
+    SELECT
+        r.relation,
+        r.place,
+        r.id::notification_id,
+        r.user_id::notification_user_id,
+        r.created_at::notification_created_at,
+        r.newest,
+        r.is_last
+    FROM ranked AS r
+    WHERE r.newest > notification_excess.min_keep;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_excess(notification_user_id[], integer, timestamptz) IS
+    'The notifications of these users that go: read, live, not of the future, and not among the '
+    'min_keep newest such of their user. Of each: the table (tableoid) and the place in it (ctid), '
+    'its rank, newest first, and whether it is the last of its user.';
+REVOKE ALL ON FUNCTION notification_excess(notification_user_id[], integer, timestamptz)
+FROM PUBLIC;
+-- end of sql/rule/notification_excess.sql
 
 -- frozen copy of sql/rule/notification_stats.sql
--- Live totals, in one pass over the live index: SELECT * FROM notification_stats();
+-- Live totals, counted in one pass over the live index.
+--
+--     SELECT * FROM notification_stats();
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_stats(max_notifications integer DEFAULT 1000)
-RETURNS TABLE (total_notifications bigint, users_with_notifications bigint, users_over_limit bigint)
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
+CREATE OR REPLACE FUNCTION notification_stats(
+    max_notifications integer DEFAULT 1000
+)
+RETURNS TABLE (
+    total_notifications bigint,
+    users_with_notifications bigint,
+    users_over_limit bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
 SET jit = off
 AS $$
 BEGIN
-    IF (max_notifications >= 1) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'max_notifications takes 1 or more.',
-            MESSAGE = format('invalid limit: max_notifications => %L', max_notifications);
+    IF (notification_stats.max_notifications >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limit: max_notifications => %L',
+                notification_stats.max_notifications
+            ),
+            HINT = 'max_notifications takes 1 or more.';
     END IF;
     RETURN QUERY
-    SELECT coalesce(sum(inbox.total), 0)::bigint, count(inbox.user_id), count(inbox.user_id) FILTER (WHERE inbox.total > max_notifications)
+    SELECT
+        coalesce(sum(inbox.total), 0)::bigint,
+        count(inbox.user_id),
+        count(inbox.user_id) FILTER (WHERE inbox.total > notification_stats.max_notifications)
     FROM (
-        -- Rows without a user are one group of their own, counted in the total only.
-        SELECT n.user_id, count(*) AS total
+        -- Rows without a user are one group of their own, which counts in the total only.
+        SELECT
+            n.user_id,
+            count(*) AS total
         FROM notifications AS n
         WHERE n.deleted_at IS NULL
         GROUP BY n.user_id
@@ -523,217 +2176,508 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_stats(integer) IS
-'Live notifications, users who have any, and users with more than max_notifications of them. Reads only; works on a hot standby.';
+'Live notifications, users who have any, and users with more than max_notifications of them. '
+'Reads only; works on a hot standby.';
 REVOKE ALL ON FUNCTION notification_stats(integer) FROM PUBLIC;
 -- end of sql/rule/notification_stats.sql
 
 -- frozen copy of sql/rule/preview_notification_cleanup.sql
--- The dry run, a row for each user over the limit, the most first: SELECT * FROM preview_notification_cleanup(500, 50);
+-- The dry run: a row for each user over the limit, the one with the most to delete first.
+--
+--     SELECT * FROM preview_notification_cleanup(max_notifications => 500, min_keep => 50);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION preview_notification_cleanup(max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100)
-RETURNS TABLE (user_id notification_user_id, total_notifications bigint, unread_notifications bigint, deletable_notifications bigint)
-LANGUAGE sql STABLE
-SET search_path FROM CURRENT SET row_security = off
+CREATE OR REPLACE FUNCTION preview_notification_cleanup(
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100
+)
+RETURNS TABLE (
+    user_id notification_user_id,
+    total_notifications bigint,
+    unread_notifications bigint,
+    deletable_notifications bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET plan_cache_mode = force_custom_plan
 AS $$
-    SELECT e.user_id, e.total, e.unread, e.deletable
-    FROM notification_excess(max_notifications, min_keep, NULL, statement_timestamp(), false) AS e
+DECLARE
+    v_users notification_user_id[];
+    v_totals bigint[];
+BEGIN
+    PERFORM check_cleanup_limits(
+        preview_notification_cleanup.max_notifications,
+        preview_notification_cleanup.min_keep
+    );
+    SELECT
+        array_agg(c.user_id),
+        array_agg(c.total)
+    INTO
+        v_users,
+        v_totals
+    FROM notification_crowds(preview_notification_cleanup.max_notifications, NULL) AS c;
+
+    RETURN QUERY
+    WITH excess AS (
+        SELECT
+            e.user_id,
+            count(*) AS notifications
+        FROM notification_excess(
+            v_users,
+            preview_notification_cleanup.min_keep,
+            statement_timestamp()
+        ) AS e
+        GROUP BY e.user_id
+    ),
+    unread AS (
+        SELECT
+            n.user_id,
+            count(*) AS notifications
+        FROM notifications AS n
+        WHERE n.user_id = ANY (v_users)
+            AND n.deleted_at IS NULL
+            AND n.status = 'unread'
+        GROUP BY n.user_id
+    )
+    SELECT
+        c.user_id,
+        c.total,
+        coalesce(u.notifications, 0),
+        coalesce(e.notifications, 0)
+    FROM unnest(v_users, v_totals) AS c (user_id, total)
+    LEFT JOIN unread AS u ON u.user_id = c.user_id
+    LEFT JOIN excess AS e ON e.user_id = c.user_id
+    ORDER BY
+        coalesce(e.notifications, 0) DESC,
+        c.user_id;
+END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION preview_notification_cleanup(integer, integer) IS
-'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, unread and deletable notifications. Reads only; works on a hot standby.';
+'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, '
+'unread and deletable notifications. Reads only; works on a hot standby.';
 REVOKE ALL ON FUNCTION preview_notification_cleanup(integer, integer) FROM PUBLIC;
 -- end of sql/rule/preview_notification_cleanup.sql
 
 -- frozen copy of sql/rule/preview_notification_limits.sql
--- Which limit? A row for each of some, all from one look: SELECT * FROM preview_notification_limits('{500,1000,2000}', 50);
+-- Which limit is right? A row for each of several limits, all of them from one look at the table.
+--
+--     SELECT * FROM preview_notification_limits('{500,1000,2000}', min_keep => 50);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION preview_notification_limits(
-    limits integer[] DEFAULT '{100,250,500,1000,2000,5000,10000}', min_keep integer DEFAULT 100
+    limits integer[] DEFAULT '{100,250,500,1000,2000,5000,10000}',
+    min_keep integer DEFAULT 100
 )
-RETURNS TABLE (max_notifications integer, users_over_limit bigint, deletable_notifications bigint, deletable_percent numeric, users_still_over_limit bigint)
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off
+RETURNS TABLE (
+    max_notifications integer,
+    users_over_limit bigint,
+    deletable_notifications bigint,
+    deletable_percent numeric,
+    users_still_over_limit bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 DECLARE
-    v_smallest CONSTANT integer := (SELECT min(l) FROM unnest(limits) AS l HAVING count(*) = count(l));
+    -- NULL where one of the limits is NULL, or where there is none.
+    v_smallest CONSTANT integer := (
+        SELECT min(l)
+        FROM unnest(preview_notification_limits.limits) AS l
+        HAVING count(*) = count(l)
+    );
+    v_users notification_user_id[];
+    v_totals bigint[];
 BEGIN
-    IF (v_smallest >= 1 AND min_keep BETWEEN 0 AND v_smallest) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'limits takes one or more, each of 1 or more, min_keep 0 to the smallest of them.',
-            MESSAGE = format('invalid limits: limits => %L, min_keep => %L', limits, min_keep);
+    IF (
+        v_smallest >= 1
+        AND preview_notification_limits.min_keep BETWEEN 0 AND v_smallest
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limits: limits => %L, min_keep => %L',
+                preview_notification_limits.limits,
+                preview_notification_limits.min_keep
+            ),
+            HINT = 'limits takes one or more, each of 1 or more, '
+                'min_keep 0 to the smallest of them.';
     END IF;
-    RETURN QUERY  -- whom a limit leaves alone depends on it, but not what goes of whoever is over it
-    SELECT l.max_notifications, count(e.total), coalesce(sum(e.deletable), 0)::bigint,
-        coalesce(round(100 * sum(e.deletable) / (SELECT s.total_notifications FROM notification_stats() AS s), 1), 0.0),
-        count(*) FILTER (WHERE e.total - e.deletable > l.max_notifications)
-    FROM (SELECT DISTINCT unnest(preview_notification_limits.limits)) AS l (max_notifications)
-    LEFT JOIN notification_excess(v_smallest, min_keep, NULL, statement_timestamp(), false) AS e ON e.total > l.max_notifications
-    GROUP BY l.max_notifications ORDER BY l.max_notifications;
+    SELECT
+        array_agg(c.user_id),
+        array_agg(c.total)
+    INTO
+        v_users,
+        v_totals
+    FROM notification_crowds(v_smallest, NULL) AS c;
+
+    -- A limit decides which users are over it, but not what goes of a user who is. So everybody
+    -- over the smallest limit is ranked once, and serves every larger limit that they are over.
+    RETURN QUERY
+    WITH excess AS (
+        SELECT
+            e.user_id,
+            count(*) AS notifications
+        FROM notification_excess(
+            v_users,
+            preview_notification_limits.min_keep,
+            statement_timestamp()
+        ) AS e
+        GROUP BY e.user_id
+    ),
+    crowds AS (
+        SELECT
+            c.total,
+            coalesce(e.notifications, 0) AS deletable
+        FROM unnest(v_users, v_totals) AS c (user_id, total)
+        LEFT JOIN excess AS e ON e.user_id = c.user_id
+    )
+    SELECT
+        l.max_notifications,
+        count(c.total),
+        coalesce(sum(c.deletable), 0)::bigint,
+        coalesce(
+            round(
+                100 * sum(c.deletable)
+                / (SELECT s.total_notifications FROM notification_stats() AS s),
+                1
+            ),
+            0.0
+        ),
+        count(*) FILTER (WHERE c.total - c.deletable > l.max_notifications)
+    FROM (
+        SELECT DISTINCT unnest(preview_notification_limits.limits)
+    ) AS l (max_notifications)
+    LEFT JOIN crowds AS c ON c.total > l.max_notifications
+    GROUP BY l.max_notifications
+    ORDER BY l.max_notifications;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION preview_notification_limits(integer[], integer) IS
-'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) in sum, and which percentage of all live notifications it would delete. Reads only; works on a hot standby.';
+'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) '
+'in sum, and which percentage of all live notifications it would delete. Reads only; works on a '
+'hot standby.';
 REVOKE ALL ON FUNCTION preview_notification_limits(integer[], integer) FROM PUBLIC;
 -- end of sql/rule/preview_notification_limits.sql
 
+-- frozen copy of sql/run/check_run_id.sql
+-- Refuses the id of a run that there is not:
+--
+--     SELECT check_run_id(7);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_run_id(run_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM notification_cleanup_runs AS r
+        WHERE r.id = check_run_id.run_id
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('no cleanup run %s', coalesce(check_run_id.run_id::text, 'NULL')),
+            HINT = 'run_id takes an id of notification_cleanup_runs.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_run_id(bigint) IS
+    'Raises invalid_parameter_value (22023) unless there is a run with this id.';
+REVOKE ALL ON FUNCTION check_run_id(bigint) FROM PUBLIC;
+-- end of sql/run/check_run_id.sql
+
+-- frozen copy of sql/run/claim_cleanup_batch.sql
+-- Claims a batch that nobody has, and locks it until the end of the transaction:
+--
+--     SELECT claim_cleanup_batch(7, clock_timestamp() + interval '1 second');
+--
+-- Any number of sessions may work on a run. While others hold all that is left, it waits for one of
+-- them until the deadline, and holds nothing meanwhile.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION claim_cleanup_batch(
+    run_id bigint,
+    deadline timestamptz,
+    OUT number bigint,
+    OUT attempts integer,
+    OUT all_done boolean
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    LOOP
+        SELECT
+            b.number,
+            b.attempts
+        INTO
+            claim_cleanup_batch.number,
+            claim_cleanup_batch.attempts
+        FROM notification_cleanup_batches AS b
+        WHERE b.run_id = claim_cleanup_batch.run_id
+            AND b.done_at IS NULL
+        ORDER BY b.attempts, b.number
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED;
+        claim_cleanup_batch.all_done := NOT FOUND AND NOT EXISTS (
+            SELECT
+            FROM notification_cleanup_batches AS b
+            WHERE b.run_id = claim_cleanup_batch.run_id
+                AND b.done_at IS NULL
+        );
+        EXIT WHEN claim_cleanup_batch.number IS NOT NULL
+            OR claim_cleanup_batch.all_done
+            OR clock_timestamp() >= claim_cleanup_batch.deadline;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION claim_cleanup_batch(bigint, timestamptz) IS
+    'For cleanup_next_batch(), which is what to call: a batch of the run, how often it has given '
+    'way, or whether none is left; number NULL and all_done false: others hold all that is left.';
+REVOKE ALL ON FUNCTION claim_cleanup_batch(bigint, timestamptz) FROM PUBLIC;
+-- end of sql/run/claim_cleanup_batch.sql
+
+-- frozen copy of sql/run/cleanup_batch_is_rewritten.sql
+-- Whether the table of a batch is another file than when the run was planned, or is no longer part
+-- of notifications:
+--
+--     SELECT cleanup_batch_is_rewritten(7, 1);
+--
+-- VACUUM FULL, CLUSTER, TRUNCATE, a partition that was detached, a new table under the old name:
+-- the places of the list say nothing any more.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION cleanup_batch_is_rewritten(
+    run_id bigint,
+    number bigint
+)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM notification_cleanup_batches AS b
+        WHERE b.run_id = cleanup_batch_is_rewritten.run_id
+            AND b.number = cleanup_batch_is_rewritten.number
+            AND b.shard IS NULL
+            AND (
+                b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1])
+                OR b.relations[1] NOT IN (SELECT t.relation FROM notification_tables() AS t)
+            )
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION cleanup_batch_is_rewritten(bigint, bigint) IS
+    'Whether the table of a batch was rewritten or replaced since the plan.';
+REVOKE ALL ON FUNCTION cleanup_batch_is_rewritten(bigint, bigint) FROM PUBLIC;
+-- end of sql/run/cleanup_batch_is_rewritten.sql
+
+-- frozen copy of sql/run/cleanup_batch_pruning_users.sql
+-- The users of a batch, where naming them leaves out other partitions or shards:
+--
+--     SELECT cleanup_batch_pruning_users(7, 1);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION cleanup_batch_pruning_users(
+    run_id bigint,
+    number bigint
+)
+RETURNS notification_user_id[]
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    RETURN (
+        -- Elsewhere it is left out: the planner compares each of 10,000 users with its statistics.
+        SELECT ARRAY(SELECT DISTINCT listed.user_id FROM unnest(b.users) AS listed (user_id))
+        FROM notification_cleanup_batches AS b
+        WHERE b.run_id = cleanup_batch_pruning_users.run_id
+            AND b.number = cleanup_batch_pruning_users.number
+            AND (
+                b.shard IS NOT NULL
+                OR EXISTS (
+                    SELECT
+                    FROM pg_class AS c
+                    WHERE c.oid = b.relations[1]
+                        AND c.relispartition
+                )
+            )
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION cleanup_batch_pruning_users(bigint, bigint) IS
+    'The users of a batch of a partitioned or distributed table; NULL for any other table.';
+REVOKE ALL ON FUNCTION cleanup_batch_pruning_users(bigint, bigint) FROM PUBLIC;
+-- end of sql/run/cleanup_batch_pruning_users.sql
+
 -- frozen copy of sql/run/cleanup_next_batch.sql
--- Does one batch of a run, or ends it: SELECT cleanup_next_batch(7); until it is NULL. Any number of sessions may call it.
+-- Does one batch of a run, or closes it. Call it until it returns NULL, each time in a transaction
+-- of its own; any number of sessions may:
+--
+--     SELECT cleanup_next_batch(7);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION cleanup_next_batch(run_id bigint)
 RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
-SET plan_cache_mode = force_custom_plan  -- so that a condition on all users, or on all pages, folds away
-SET enable_nestloop = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 DECLARE
-    v_run notification_cleanup_runs;
-    v_batch notification_cleanup_batches;
-    v_cutoffs record;
-    v_kept notification_id[];
-    v_lock_timeout text := current_setting('lock_timeout');
-    v_called_at timestamptz := clock_timestamp();
+    -- A call that has to wait returns within a second, so that whoever calls can say so or stop.
+    v_deadline CONSTANT timestamptz := clock_timestamp() + interval '0.9 seconds';
+    -- So often a batch gives way; then it waits as long as the caller's own lock_timeout allows.
+    v_last_attempt CONSTANT integer := 5;
+    v_nothing CONSTANT bigint := 0::bigint;
+    v_batch record;
     v_claimed_at timestamptz;
-    v_may_begin boolean;
+    v_sweep record;
 BEGIN
-    DO $citus$ BEGIN  -- Citus pins its workers' plans too, if it is told by such a block; elsewhere it says nothing new
-        SET LOCAL citus.propagate_set_commands = 'local';
-        SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off;
-    END $citus$;
-    SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = cleanup_next_batch.run_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes the id of a run: plan_notification_cleanup() opens one.',
-            MESSAGE = format('no cleanup run %s', coalesce(run_id::text, 'NULL'));
+    PERFORM check_run_id(cleanup_next_batch.run_id);
+    IF cleanup_run_is_rewritten(cleanup_next_batch.run_id) THEN
+        PERFORM give_up_notification_cleanup(cleanup_next_batch.run_id);
+        RETURN NULL;
     END IF;
-    v_may_begin := throttle_notification_cleanup(v_run.id);
-    IF v_may_begin IS NOT TRUE THEN RETURN CASE WHEN NOT v_may_begin THEN 0::bigint END; END IF;
-    LOOP
-        SELECT b.* INTO v_batch FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done
-        ORDER BY b.attempts, b.number LIMIT 1 FOR UPDATE SKIP LOCKED;
-        EXIT WHEN FOUND;
-        IF NOT EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id AND NOT b.done) THEN
-            PERFORM FROM notification_cleanup_runs AS r WHERE r.id = v_run.id FOR UPDATE SKIP LOCKED;
-            IF FOUND THEN
-                PERFORM end_notification_cleanup(v_run.id, true);
-                RETURN NULL;
-            END IF;
-            v_called_at := '-infinity';  -- for whoever ends it waits for what has been locked here in vain
-        END IF;
-        PERFORM pg_sleep(0.05);
-        IF clock_timestamp() > v_called_at + interval '0.9 seconds' THEN
-            RETURN 0::bigint;
-        END IF;
-    END LOOP;
-    PERFORM pg_sleep(0.1 * v_batch.attempts);  -- whoever was in the way gets on meanwhile
+    CASE await_cleanup_pace(cleanup_next_batch.run_id, v_deadline)
+        WHEN 'begin' THEN NULL;
+        WHEN 'wait' THEN RETURN v_nothing;
+        WHEN 'stopped' THEN RETURN NULL;
+    END CASE;
+
+    v_batch := claim_cleanup_batch(cleanup_next_batch.run_id, v_deadline);
+    IF v_batch.all_done THEN
+        RETURN CASE
+            WHEN close_notification_cleanup(cleanup_next_batch.run_id) THEN NULL
+            ELSE v_nothing  -- another session is about to
+        END;
+    ELSIF v_batch.number IS NULL THEN
+        RETURN v_nothing;
+    END IF;
+
+    -- Those who were in the way get on meanwhile.
+    PERFORM pg_sleep(0.1 * v_batch.attempts);
     v_claimed_at := clock_timestamp();
-    SELECT array_agg(c.user_id) AS user_ids, array_agg(c.created_at) AS created_ats, array_agg(c.id) AS ids INTO v_cutoffs
-    FROM notification_cleanup_cutoffs AS c
-    WHERE c.run_id = v_run.id AND (v_batch.first_user IS NULL OR c.number >= v_batch.first_user AND c.number < v_batch.end_user);
-    -- Lock what nobody holds, and update what was locked. SKIP LOCKED can wait all the same, for a row that is updated twice while it
-    -- looks, and so can an application's trigger. Give way then, long before deadlock_timeout lets the server choose a victim.
     BEGIN
-        WITH patience AS MATERIALIZED (
-            -- Now the tables are locked: for those the caller's own lock_timeout counts.
-            SELECT set_config('lock_timeout', CASE WHEN v_batch.attempts < 5 THEN '100ms' ELSE v_lock_timeout END, true) AS lock_timeout
-        ),
-        locked AS MATERIALIZED (
-            SELECT n.user_id, n.id
-            FROM notifications AS n
-            JOIN unnest(v_cutoffs.user_ids, v_cutoffs.created_ats, v_cutoffs.ids) AS cutoff (user_id, created_at, id) ON cutoff.user_id = n.user_id
-            WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
-                AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
-                AND n.deleted_at IS NULL AND n.status = 'read' AND (n.created_at, n.id) <= (cutoff.created_at, cutoff.id)
-                AND (SELECT p.lock_timeout FROM patience AS p) IS NOT NULL
-            FOR NO KEY UPDATE OF n SKIP LOCKED
-        ),
-        soft_deleted AS (
-            UPDATE notifications AS n SET deleted_at = v_run.started_at FROM locked
-            WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
-                AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
-                AND n.deleted_at IS NULL AND n.status = 'read' AND n.user_id = locked.user_id AND n.id = locked.id
-            RETURNING n.user_id, n.id, n.deleted_at
-        ),
-        cleaned AS (
-            SELECT s.user_id, count(*) AS deleted FROM soft_deleted AS s WHERE s.deleted_at = v_run.started_at GROUP BY s.user_id
-        )
-        SELECT
-            coalesce(sum(c.deleted), 0)::bigint, array_agg(c.user_id::notification_user_id), array_agg(c.deleted),
-            CASE WHEN (SELECT count(*) FROM locked) > coalesce(sum(c.deleted), 0) THEN  -- a trigger of the application has kept some
-                ARRAY(SELECT locked.id::notification_id FROM locked WHERE locked.id NOT IN (SELECT s.id FROM soft_deleted AS s WHERE s.deleted_at = v_run.started_at))
+        v_sweep := sweep_cleanup_batch(
+            cleanup_next_batch.run_id,
+            v_batch.number,
+            CASE
+                -- SKIP LOCKED can wait all the same, for a row that is updated twice while it
+                -- looks, and so can a trigger of the application. The batch gives way then, long
+                -- before deadlock_timeout lets the server choose a victim.
+                WHEN v_batch.attempts < v_last_attempt THEN '100ms'
+                ELSE current_setting('lock_timeout')
             END
-        INTO v_run.notifications_deleted, v_batch.user_ids, v_batch.deleted, v_kept
-        FROM cleaned AS c;
+        );
     EXCEPTION
-        WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN  -- the last: a row has moved to another partition
-            IF v_batch.attempts >= 5 THEN
+        -- A serialization failure: the row has moved to another partition.
+        WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+            IF v_batch.attempts >= v_last_attempt THEN
                 RAISE;
             END IF;
-            UPDATE notification_cleanup_batches AS b SET attempts = b.attempts + 1 WHERE b.run_id = v_run.id AND b.number = v_batch.number;
-            RETURN 0::bigint;
+            UPDATE notification_cleanup_batches AS b
+            SET attempts = b.attempts + 1
+            WHERE b.run_id = cleanup_next_batch.run_id
+                AND b.number = v_batch.number;
+            RETURN v_nothing;
     END;
-
-    SELECT count(*), set_config('lock_timeout', v_lock_timeout, true)  -- both where the batch was
-    INTO v_run.notifications_skipped, v_lock_timeout  -- is what is left
-    FROM notifications AS n
-    JOIN unnest(v_cutoffs.user_ids, v_cutoffs.created_ats, v_cutoffs.ids) AS cutoff (user_id, created_at, id) ON cutoff.user_id = n.user_id
-    WHERE (v_batch.first_user IS NULL OR n.user_id = ANY (v_cutoffs.user_ids))
-        AND (v_batch.low IS NULL OR n.ctid >= v_batch.low AND n.ctid < v_batch.high)
-        AND n.deleted_at IS NULL AND n.status = 'read' AND (n.created_at, n.id) <= (cutoff.created_at, cutoff.id)
-        AND (v_kept IS NULL OR n.id <> ALL (v_kept));
-    UPDATE notification_cleanup_batches AS b SET done = true, user_ids = v_batch.user_ids, deleted = v_batch.deleted
-    WHERE b.run_id = v_run.id AND b.number = v_batch.number;
-    -- Last what all workers write, so that one waits for another no longer than a COMMIT takes.
-    UPDATE notification_cleanup_throttles AS t
-    SET rest_until = greatest(t.rest_until, clock_timestamp() + t.pause_factor * (clock_timestamp() - v_claimed_at))
-    WHERE t.run_id = v_run.id AND t.pause_factor > 0;
-    UPDATE notification_cleanup_runs AS r
-    SET notifications_deleted = r.notifications_deleted + v_run.notifications_deleted,
-        notifications_skipped = r.notifications_skipped + v_run.notifications_skipped
-    WHERE r.id = v_run.id;
-    RETURN v_run.notifications_deleted;
+    RETURN record_cleanup_batch(
+        cleanup_next_batch.run_id,
+        v_batch.number,
+        v_sweep.deleted,
+        v_sweep.missed,
+        v_sweep.kept,
+        clock_timestamp() - v_claimed_at
+    );
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
-'Does one batch of a run of plan_notification_cleanup(), and returns how many notifications it deleted; skips rows that somebody holds.
-Call it until it is NULL, each time in a transaction of its own: the run has ended then, or was stopped or given up. 0 also means that others are at work on all that is left, that the batch gave way to the application and comes again, or that it is not yet time for one: a notice says why.';
+    'Does one batch of a run of plan_notification_cleanup(), and returns how many notifications it '
+    'deleted; skips rows that somebody holds. Call it until it is NULL, each time in a transaction '
+    'of its own: the run has ended then, or was stopped or given up. 0 also means that others are at '
+    'work on all that is left, that the batch gave way to the application and comes again, or that '
+    'it is not yet time for one: a notice says why.';
 REVOKE ALL ON FUNCTION cleanup_next_batch(bigint) FROM PUBLIC;
 -- end of sql/run/cleanup_next_batch.sql
 
 -- frozen copy of sql/run/cleanup_notifications.sql
--- The job in one call and one transaction: SELECT * FROM cleanup_notifications(user_ids => ARRAY[42, 43]);
+-- The job in one call and one transaction:
+--
+--     SELECT * FROM cleanup_notifications(user_ids => ARRAY[42, 43]);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION cleanup_notifications(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, user_ids notification_user_id[] DEFAULT NULL
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100,
+    user_ids notification_user_id[] DEFAULT NULL
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
 BEGIN
-    -- In as few batches as can be, because they are one transaction in any case. Nobody else sees the run before it has ended.
-    v_run := open_notification_cleanup(max_notifications, min_keep, 9223372036854775807, user_ids);
-    LOOP EXIT WHEN v_run.finished_at IS NOT NULL OR cleanup_next_batch(v_run.id) IS NULL; END LOOP;
-    SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run.id;
+    -- Nobody else sees this run before it has ended, so it neither continues another one nor can be
+    -- joined. A batch that gave way comes again at once, until it waits.
+    v_run := open_notification_cleanup(
+        cleanup_notifications.max_notifications,
+        cleanup_notifications.min_keep,
+        NULL,
+        cleanup_notifications.user_ids
+    );
+    WHILE v_run.finished_at IS NULL LOOP
+        EXIT WHEN cleanup_next_batch(v_run.id) IS NULL;
+    END LOOP;
+
+    SELECT r.*
+    INTO v_run
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = v_run.id;
     RETURN v_run;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) IS
-'Soft-deletes, for every user with more than max_notifications live notifications, all read ones except the min_keep newest, in one transaction; skips rows that somebody holds.
-Returns the run''s record: SELECT * FROM cleanup_notifications(). user_ids: only those of the list who are over the limit.
-Look before with preview_notification_cleanup(), undo with restore_notifications(id). On a table in use CALL cleanup_notifications_in_batches() instead: this holds what it deletes until its end.';
+    'Soft-deletes, for every user with more than max_notifications live notifications, all read ones '
+    'except the min_keep newest, in one transaction; skips rows that somebody holds. '
+    'Returns the record of the run: SELECT * FROM cleanup_notifications(). '
+    'user_ids: only those of the list who are over the limit. '
+    'Look before with preview_notification_cleanup(), undo with restore_notifications(id). '
+    'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
+    'deletes until its end.';
 REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) FROM PUBLIC;
 -- end of sql/run/cleanup_notifications.sql
 
 -- frozen copy of sql/run/cleanup_notifications_in_batches.sql
--- The job for pg_cron and for a backlog of any size: CALL cleanup_notifications_in_batches(time_limit => '2 hours');
+-- The job for pg_cron and for a backlog of any size:
+--
+--     CALL cleanup_notifications_in_batches(time_limit => '2 hours');
 -- +goose StatementBegin
 CREATE OR REPLACE PROCEDURE cleanup_notifications_in_batches(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000, time_limit interval DEFAULT NULL,
-    pause_factor double precision DEFAULT 0, max_replica_lag interval DEFAULT NULL
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100,
+    batch_size integer DEFAULT 10000,
+    time_limit interval DEFAULT NULL,
+    pause_factor double precision DEFAULT 0,
+    max_replica_lag interval DEFAULT NULL
 )
 LANGUAGE plpgsql
 AS $$
@@ -743,42 +2687,77 @@ DECLARE
     v_deleted bigint;
     v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
 BEGIN
-    -- A procedure that commits may carry no SET clause, and a local setting ends with its transaction.
+    -- A procedure that commits may carry no SET clause, and a local setting ends with its
+    -- transaction.
     PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
     BEGIN
         COMMIT;  -- never succeeds here, but the message tells whether it could outside of this block
-    EXCEPTION WHEN invalid_transaction_termination THEN
-        IF SQLERRM = 'invalid transaction termination' THEN
-            RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_termination',
-                MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a transaction',
-                HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only statement of its string. Inside a transaction use SELECT * FROM cleanup_notifications().';
-        END IF;
+    EXCEPTION
+        WHEN invalid_transaction_termination THEN
+            IF SQLERRM = 'invalid transaction termination' THEN
+                RAISE EXCEPTION USING
+                    ERRCODE = 'invalid_transaction_termination',
+                    MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a '
+                        'transaction',
+                    HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only '
+                        'statement of its string. Inside a transaction use '
+                        'SELECT * FROM cleanup_notifications().';
+            END IF;
     END;
-    IF time_limit <= interval '0' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'time_limit takes a positive interval, or NULL for none.',
-            MESSAGE = format('invalid limit: time_limit => %L', time_limit);
+    IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limit: time_limit => %L',
+                cleanup_notifications_in_batches.time_limit
+            ),
+            HINT = 'time_limit takes a positive interval, or NULL for none.';
     END IF;
+
     LOOP
         COMMIT;
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;  -- at a stricter one this would fail, or the application, wherever the two meet
+        -- At a stricter level this would fail, or the application, wherever the two meet.
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
         IF v_run_id IS NULL THEN
-            SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size, pause_factor, max_replica_lag);
+            v_run := plan_notification_cleanup(
+                cleanup_notifications_in_batches.max_notifications,
+                cleanup_notifications_in_batches.min_keep,
+                cleanup_notifications_in_batches.batch_size,
+                cleanup_notifications_in_batches.pause_factor,
+                cleanup_notifications_in_batches.max_replica_lag
+            );
             v_run_id := v_run.id;
-            RAISE NOTICE 'run %: % users over the limit, % notifications to delete', v_run_id, v_run.users_over_limit, v_run.notifications_planned;
+            RAISE NOTICE 'run %: % users over the limit, % notifications to delete',
+                v_run_id,
+                v_run.users_over_limit,
+                v_run.notifications_planned;
             EXIT WHEN v_run.finished_at IS NOT NULL;
-        ELSE
-            v_deleted := cleanup_next_batch(v_run_id);
-            SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
-            IF v_deleted > 0 THEN
-                RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
-                    v_run.notifications_planned, v_run.notifications_skipped, clock_timestamp() - v_called_at;
-            ELSIF v_deleted IS NULL THEN
-                EXIT WHEN v_run.started_at >= v_called_at OR v_run.finished_at IS NULL;  -- the latter: somebody stopped or undid it
-                v_run_id := NULL;  -- that was what an earlier call had left
-            END IF;
-            EXIT WHEN clock_timestamp() - v_called_at >= time_limit;
+            CONTINUE;
         END IF;
+
+        v_deleted := cleanup_next_batch(v_run_id);
+        SELECT r.*
+        INTO v_run
+        FROM notification_cleanup_runs AS r
+        WHERE r.id = v_run_id;
+        IF v_deleted > 0 THEN
+            RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % changed, % elapsed',
+                v_run_id,
+                v_run.notifications_deleted,
+                v_run.notifications_planned,
+                v_run.notifications_skipped,
+                v_run.notifications_changed,
+                clock_timestamp() - v_called_at;
+        ELSIF v_deleted IS NULL THEN
+            -- What an earlier call had left is done now, or the table was rewritten: plan our own.
+            -- Otherwise that was our own, or somebody has stopped or undone it.
+            EXIT WHEN v_run.started_at >= v_called_at AND v_run.finished_at IS NOT NULL;
+            EXIT WHEN v_run.finished_at IS NULL AND NOT cleanup_run_is_rewritten(v_run_id);
+            v_run_id := NULL;
+        END IF;
+        EXIT WHEN clock_timestamp() - v_called_at
+            >= cleanup_notifications_in_batches.time_limit;
     END LOOP;
 END
 $$;
@@ -787,250 +2766,1110 @@ $$;
 -- +goose StatementBegin
 DO $$
 BEGIN
-    EXECUTE replace(pg_get_functiondef('cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval)'::regprocedure),
-        '''schema of this procedure''', quote_literal(quote_ident(current_schema()) || ', pg_temp'));
+    EXECUTE replace(
+        pg_get_functiondef(
+            'cleanup_notifications_in_batches(
+                integer, integer, integer, interval, double precision, interval
+            )'::regprocedure
+        ),
+        '''schema of this procedure''',
+        quote_literal(quote_ident(current_schema()) || ', pg_temp')
+    );
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) IS
-'The job of cleanup_notifications() in batches of about batch_size notifications, with a COMMIT and a NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit.
-CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next call with the same limits does first; two calls at the same time share the work.';
-REVOKE ALL ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) FROM PUBLIC;
+COMMENT ON PROCEDURE
+    cleanup_notifications_in_batches(
+        integer, integer, integer, interval, double precision, interval
+    )
+IS
+    'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and a '
+    'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and '
+    'max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit. '
+    'CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
+    'call with the same limits does first; two calls at the same time share the work.';
+REVOKE ALL ON PROCEDURE
+    cleanup_notifications_in_batches(
+        integer, integer, integer, interval, double precision, interval
+    )
+FROM PUBLIC;
 -- end of sql/run/cleanup_notifications_in_batches.sql
 
--- frozen copy of sql/run/end_notification_cleanup.sql
--- Ends a run, or gives it up: it gets no finished_at then. Waits for batches in flight; does nothing where that has been done.
+-- frozen copy of sql/run/cleanup_run_is_rewritten.sql
+-- Whether a batch of the run has met a table that was rewritten or replaced since the plan, so that
+-- whoever works on the run should plan anew:
+--
+--     SELECT cleanup_run_is_rewritten(7);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION end_notification_cleanup(run_id bigint, finished boolean)
-RETURNS void
+CREATE OR REPLACE FUNCTION cleanup_run_is_rewritten(run_id bigint)
+RETURNS boolean
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
-DECLARE
-    v_cleaned bigint;
-    v_left_over notification_user_id[];
 BEGIN
-    WITH done AS (
-        DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = end_notification_cleanup.run_id RETURNING b.user_ids, b.deleted
-    ),
-    cutoffs AS (
-        DELETE FROM notification_cleanup_cutoffs AS c WHERE c.run_id = end_notification_cleanup.run_id RETURNING c.user_id, c.total, c.deletable
-    ),
-    cleaned AS (
-        SELECT d.user_id, sum(d.deleted) AS deleted
-        FROM done CROSS JOIN unnest(done.user_ids, done.deleted) AS d (user_id, deleted) GROUP BY d.user_id
-    )
-    SELECT
-        CASE WHEN count(*) > 0 THEN count(cleaned.user_id) END,
-        array_agg(c.user_id) FILTER (WHERE c.total - c.deletable <= r.max_notifications AND c.total - coalesce(cleaned.deleted, 0) > r.max_notifications)
-    INTO v_cleaned, v_left_over
-    FROM notification_cleanup_runs AS r
-    CROSS JOIN cutoffs AS c
-    LEFT JOIN cleaned ON cleaned.user_id = c.user_id
-    WHERE r.id = end_notification_cleanup.run_id;
-    -- Not before the batches: whoever does one writes there at its end.
-    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = end_notification_cleanup.run_id;
-    -- Whom the plan would have brought under the limit, but the run did not, counts if he is over it now.
-    UPDATE notification_cleanup_runs AS r
-    SET finished_at = CASE WHEN finished THEN clock_timestamp() END, users_cleaned = v_cleaned,
-        users_still_over_limit = r.users_still_over_limit
-            + (SELECT count(*) FROM notification_excess(r.max_notifications, r.min_keep, coalesce(v_left_over, '{}'), now(), true))
-    WHERE r.id = end_notification_cleanup.run_id AND v_cleaned IS NOT NULL;
+    RETURN EXISTS (
+        SELECT
+        FROM notification_cleanup_open_runs AS o
+        WHERE o.run_id = cleanup_run_is_rewritten.run_id
+            AND o.rewritten
+    );
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION end_notification_cleanup(bigint, boolean) IS
-'Ends a run for cleanup_next_batch(), or gives it up for plan_notification_cleanup() and restore_notifications(), which are what to call.';
-REVOKE ALL ON FUNCTION end_notification_cleanup(bigint, boolean) FROM PUBLIC;
--- end of sql/run/end_notification_cleanup.sql
+COMMENT ON FUNCTION cleanup_run_is_rewritten(bigint) IS
+    'Whether the run is given up because its table was rewritten or replaced since it was planned: '
+    'call plan_notification_cleanup() again.';
+REVOKE ALL ON FUNCTION cleanup_run_is_rewritten(bigint) FROM PUBLIC;
+-- end of sql/run/cleanup_run_is_rewritten.sql
 
--- frozen copy of sql/run/open_notification_cleanup.sql
--- Opens a run: finds, ranks, and stores a cut-off for each user who has something to delete, and the batches that together delete it.
+-- frozen copy of sql/run/cleanup_run_lifetime.sql
+-- How long after its last batch a run that did not end is continued by the next plan. An older one
+-- is given up: what it was to delete may have changed too much.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION open_notification_cleanup(
-    max_notifications integer, min_keep integer, batch_size bigint, user_ids notification_user_id[]
+CREATE OR REPLACE FUNCTION cleanup_run_lifetime()
+RETURNS interval
+LANGUAGE sql
+IMMUTABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+SELECT make_interval(hours => 36)
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION cleanup_run_lifetime() IS
+    'How long after its last batch a run that did not end can still be continued.';
+REVOKE ALL ON FUNCTION cleanup_run_lifetime() FROM PUBLIC;
+-- end of sql/run/cleanup_run_lifetime.sql
+
+-- frozen copy of sql/run/close_notification_cleanup.sql
+-- Closes a run that has no batch left:
+--
+--     SELECT close_notification_cleanup(7);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION close_notification_cleanup(run_id bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    -- One session only: a claim can lock in vain a batch that was just done, and two sessions that
+    -- both closed the run would wait for what the other has locked so.
+    PERFORM
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = close_notification_cleanup.run_id
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF settle_notification_cleanup(close_notification_cleanup.run_id) THEN
+        UPDATE notification_cleanup_runs AS r
+        SET finished_at = clock_timestamp()
+        WHERE r.id = close_notification_cleanup.run_id;
+    END IF;
+    RETURN true;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION close_notification_cleanup(bigint) IS
+    'For cleanup_next_batch(): closes a run of which all batches are done. False: another session is '
+    'at it.';
+REVOKE ALL ON FUNCTION close_notification_cleanup(bigint) FROM PUBLIC;
+-- end of sql/run/close_notification_cleanup.sql
+
+-- frozen copy of sql/run/continue_notification_cleanup.sql
+-- The run that a plan with these limits continues, or NULL; gives up all those that are too old:
+--
+--     SELECT * FROM continue_notification_cleanup(1000, 100);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION continue_notification_cleanup(
+    max_notifications integer,
+    min_keep integer
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off SET jit = off
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_run_id bigint;
+    v_run notification_cleanup_runs;
+BEGIN
+    -- What a rewritten run has left to tell, its workers have heard by now.
+    DELETE FROM notification_cleanup_open_runs AS o
+    WHERE NOT EXISTS (
+        SELECT
+        FROM notification_cleanup_batches AS b
+        WHERE b.run_id = o.run_id
+    );
+
+    FOR v_run_id IN
+        SELECT o.run_id
+        FROM notification_cleanup_open_runs AS o
+        JOIN notification_cleanup_runs AS r ON r.id = o.run_id
+        WHERE clock_timestamp() - cleanup_run_lifetime() > greatest(
+            r.started_at,
+            (
+                SELECT max(b.done_at)
+                FROM notification_cleanup_batches AS b
+                WHERE b.run_id = o.run_id
+            )
+        )
+        ORDER BY o.run_id
+    LOOP
+        PERFORM give_up_notification_cleanup(v_run_id);
+    END LOOP;
+
+    SELECT r.*
+    INTO v_run
+    FROM notification_cleanup_open_runs AS o
+    JOIN notification_cleanup_runs AS r ON r.id = o.run_id
+    WHERE r.max_notifications = continue_notification_cleanup.max_notifications
+        AND r.min_keep = continue_notification_cleanup.min_keep
+        AND NOT o.rewritten
+    ORDER BY o.run_id
+    LIMIT 1;
+    RETURN v_run;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION continue_notification_cleanup(integer, integer) IS
+    'For plan_notification_cleanup(), which is what to call: a run with these limits that has not '
+    'ended, if there is one.';
+REVOKE ALL ON FUNCTION continue_notification_cleanup(integer, integer) FROM PUBLIC;
+-- end of sql/run/continue_notification_cleanup.sql
+
+-- frozen copy of sql/run/explain_cleanup_shortfall.sql
+-- What became of the notifications of a batch that it did not soft-delete:
+--
+--     SELECT * FROM explain_cleanup_shortfall(7, 1, '{3,4}', '{4}');
+--
+-- Only for a batch that fell short; in the usual case nobody asks.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION explain_cleanup_shortfall(
+    run_id bigint,
+    number bigint,
+    missed bigint[],  -- positions in the list
+    kept bigint[],    -- those of them that a trigger kept; NULL: none
+    OUT skipped bigint,
+    OUT deleted_before bigint,
+    OUT users_left notification_user_id[]
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET timezone = 'UTC'
+-- Planned as the sweep is: see there.
+SET plan_cache_mode = force_custom_plan
+SET enable_tidscan = on
+SET enable_nestloop = on
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_indexscan = off
+SET enable_indexonlyscan = off
+SET enable_bitmapscan = off
+SET seq_page_cost = 1e9
+SET cpu_index_tuple_cost = 1e9
+SET random_page_cost = 0
+AS $$
+DECLARE
+    v_batch notification_cleanup_batches;
+    v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
+        explain_cleanup_shortfall.run_id,
+        explain_cleanup_shortfall.number
+    );
+    v_gone bigint[];
+BEGIN
+    SELECT b.*
+    INTO STRICT v_batch
+    FROM notification_cleanup_batches AS b
+    WHERE b.run_id = explain_cleanup_shortfall.run_id
+        AND b.number = explain_cleanup_shortfall.number;
+    IF v_batch.shard IS NOT NULL THEN
+        PERFORM pin_tid_scans_on_workers();
+    END IF;
+
+    -- What is still there as it was listed, somebody held, unless a trigger kept it. Whatever is
+    -- not was changed, or has gone.
+    SELECT count(*)
+    INTO explain_cleanup_shortfall.skipped
+    FROM unnest(
+        v_batch.relations,
+        v_batch.places,
+        v_batch.ids,
+        v_batch.users,
+        v_batch.created_ats
+    ) WITH ORDINALITY AS doomed (relation, place, id, user_id, created_at, number)
+    JOIN notifications AS n
+        ON n.tableoid = doomed.relation
+        AND n.ctid = doomed.place
+        AND n.id = doomed.id
+        AND n.user_id = doomed.user_id
+        AND n.created_at = doomed.created_at
+    WHERE doomed.number = ANY (explain_cleanup_shortfall.missed)
+        AND (
+            explain_cleanup_shortfall.kept IS NULL
+            OR doomed.number <> ALL (explain_cleanup_shortfall.kept)
+        )
+        AND n.deleted_at IS NULL
+        AND n.status = 'read'
+        AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
+        AND (v_users IS NULL OR n.user_id = ANY (v_users));
+
+    -- On Citus the run itself may have deleted some, in a transaction whose other half was lost.
+    v_gone := deleted_on_worker(
+        explain_cleanup_shortfall.run_id,
+        explain_cleanup_shortfall.number,
+        explain_cleanup_shortfall.missed
+    );
+    explain_cleanup_shortfall.deleted_before := cardinality(v_gone)::bigint;
+    explain_cleanup_shortfall.users_left := ARRAY(
+        SELECT listed.user_id
+        FROM unnest(v_batch.users) WITH ORDINALITY AS listed (user_id, number)
+        WHERE listed.number = ANY (explain_cleanup_shortfall.missed)
+            AND listed.number <> ALL (v_gone)
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]) IS
+    'Of the missed notifications of a batch: how many somebody held (skipped), how many the run had '
+    'deleted already (deleted_before), and the users of those that were left.';
+REVOKE ALL ON FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]) FROM PUBLIC;
+-- end of sql/run/explain_cleanup_shortfall.sql
+
+-- frozen copy of sql/run/give_up_notification_cleanup.sql
+-- Gives a run up: what it has left is not done, and its record stays without an end. Does nothing
+-- where the run has ended. Waits for batches in flight:
+--
+--     SELECT give_up_notification_cleanup(7);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION give_up_notification_cleanup(run_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    PERFORM count_lost_commits(give_up_notification_cleanup.run_id);
+    IF settle_notification_cleanup(give_up_notification_cleanup.run_id) THEN
+        RAISE NOTICE 'run %: given up%',
+            give_up_notification_cleanup.run_id,
+            CASE
+                WHEN cleanup_run_is_rewritten(give_up_notification_cleanup.run_id)
+                THEN ', because its table was rewritten or replaced since the plan'
+            END;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION give_up_notification_cleanup(bigint) IS
+    'For plan_notification_cleanup(), cleanup_next_batch() and restore_notifications(), which are '
+    'what to call: removes what a run has left, after waiting for batches in flight.';
+REVOKE ALL ON FUNCTION give_up_notification_cleanup(bigint) FROM PUBLIC;
+-- end of sql/run/give_up_notification_cleanup.sql
+
+-- frozen copy of sql/run/open_notification_cleanup.sql
+-- Opens a run: finds the users over the limit, writes its record and its queue.
+--
+--     SELECT * FROM open_notification_cleanup(1000, 100, 10000, NULL);
+--
+-- The plan of function, procedure and program. With nobody over the limit, or nothing that may go,
+-- the run is closed already.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION open_notification_cleanup(
+    max_notifications integer,
+    min_keep integer,
+    batch_size bigint,               -- NULL: as many as a transaction for all of them likes
+    user_ids notification_user_id[]  -- NULL: everybody
+)
+RETURNS notification_cleanup_runs
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
-    v_scans json;
+    v_not_to_count notification_user_id[];
 BEGIN
-    PERFORM notification_excess(max_notifications, min_keep, '{}', now(), true);  -- refuses bad limits before anything is written
-    EXPLAIN (COSTS OFF, FORMAT JSON) SELECT n.user_id INTO v_scans FROM notifications AS n;  -- one for each partition, whatever is before them
-    LOOP  -- started_at names the rows of a run, so two runs that open in the same microsecond must differ in it
+    PERFORM check_cleanup_limits(
+        open_notification_cleanup.max_notifications,
+        open_notification_cleanup.min_keep
+    );
+
+    -- started_at names the rows of a run, so two runs that open in the same microsecond must
+    -- differ in it.
+    LOOP
         INSERT INTO notification_cleanup_runs (max_notifications, min_keep)
-        VALUES (open_notification_cleanup.max_notifications, open_notification_cleanup.min_keep)
-        ON CONFLICT (started_at) DO NOTHING RETURNING * INTO v_run;
+        VALUES (
+            open_notification_cleanup.max_notifications,
+            open_notification_cleanup.min_keep
+        )
+        ON CONFLICT (started_at) DO NOTHING
+        RETURNING * INTO v_run;
         EXIT WHEN FOUND;
     END LOOP;
-    -- Its id is new, unless somebody has emptied the history and begun to count again.
-    DELETE FROM notification_cleanup_batches AS b WHERE b.run_id = v_run.id;
-    DELETE FROM notification_cleanup_cutoffs AS c WHERE c.run_id = v_run.id;
-    DELETE FROM notification_cleanup_throttles AS t WHERE t.run_id = v_run.id;
-    WITH excess AS MATERIALIZED (
-        SELECT e.*, sum(e.deletable) OVER (PARTITION BY e.shard ORDER BY e.number) - e.deletable AS before,
-            CASE WHEN e.shard IS NOT NULL THEN min(e.number) OVER (PARTITION BY e.shard) END AS first_user,
-            CASE WHEN e.shard IS NOT NULL THEN max(e.number) OVER (PARTITION BY e.shard) + 1 END AS end_user
-        FROM notification_excess(v_run.max_notifications, v_run.min_keep, user_ids, v_run.started_at, true)
-            WITH ORDINALITY AS e (user_id, total, unread, deletable, created_at, id, shard, pages, number)
-    ),
-    cutoffs AS (
-        INSERT INTO notification_cleanup_cutoffs (run_id, number, user_id, total, deletable, created_at, id)
-        SELECT v_run.id, e.number, e.user_id, e.total, e.deletable, e.created_at, e.id FROM excess AS e WHERE e.deletable > 0
-    ),
-    pages AS (
-        SELECT e.shard, e.first_user, e.end_user, v.page, count(*) AS victims,
-            v.page - coalesce(lag(v.page) OVER (PARTITION BY e.shard ORDER BY v.page) + 1, v.page) AS empty
-        FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page) GROUP BY e.shard, e.first_user, e.end_user, v.page
-    ),
-    -- A batch is a range of pages for all users, of the table or of a shard. An empty page weighs as much as a victim, so that no
-    -- range spans a gap.
-    ranges AS (
-        SELECT p.first_user, p.end_user, min(p.page) AS first_page, max(p.page) + 1 AS end_page, sum(p.victims) AS victims, p.shard
-        FROM (SELECT *, div(sum(victims + empty) OVER (PARTITION BY shard ORDER BY page) - victims, batch_size) AS batch FROM pages) AS p
-        GROUP BY p.shard, p.first_user, p.end_user, p.batch
-    ),
-    -- Where that would read more pages, in each partition, than it deletes rows, it is some users for all pages; who has more than a batch is split by pages.
-    shares AS (
-        SELECT min(v.number) AS first_user, max(v.number) + 1 AS end_user, min(v.page) AS first_page, max(v.page) + 1 AS end_page, v.shard
-        FROM (
-            SELECT e.shard, e.number, CASE WHEN e.deletable > batch_size THEN v.page END AS page, div(e.before, batch_size) AS batch,
-                div(rank() OVER (PARTITION BY e.number ORDER BY v.page) - 1, batch_size) AS part
-            FROM excess AS e CROSS JOIN unnest(e.pages) AS v (page)
-            WHERE (
-                SELECT sum(r.end_page - r.first_page) * (SELECT greatest(count(*), 1) FROM regexp_matches(v_scans::text, '"Relation Name"', 'g')) > sum(r.victims)
-                FROM ranges AS r
-            )
-        ) AS v
-        GROUP BY v.shard, v.batch, v.part
-    ),
-    batches AS (
-        INSERT INTO notification_cleanup_batches (run_id, first_user, end_user, low, high)
-        SELECT v_run.id, b.first_user, b.end_user, ('(' || b.first_page || ',0)')::tid, ('(' || b.end_page || ',0)')::tid
-        FROM (
-            SELECT s.* FROM shares AS s UNION ALL
-            SELECT r.first_user, r.end_user, r.first_page, r.end_page, r.shard FROM ranges AS r WHERE NOT EXISTS (SELECT FROM shares)
-        ) AS b
-        ORDER BY row_number() OVER (PARTITION BY b.shard ORDER BY b.first_user, b.first_page), b.shard  -- so that workers are on all nodes
+
+    WITH over_limit AS (
+        SELECT
+            q.user_id,
+            q.planned,
+            q.total - q.planned > v_run.max_notifications AS stays_over
+        FROM queue_notification_cleanup(
+            v_run.id,
+            open_notification_cleanup.batch_size,
+            open_notification_cleanup.user_ids
+        ) AS q
     )
+    SELECT
+        count(*),
+        count(*) FILTER (WHERE o.stays_over),
+        coalesce(sum(o.planned), 0)::bigint,
+        coalesce(array_agg(o.user_id) FILTER (WHERE o.stays_over AND o.planned > 0), '{}')
+    INTO
+        v_run.users_over_limit,
+        v_run.users_still_over_limit,
+        v_run.notifications_planned,
+        v_not_to_count
+    FROM over_limit AS o;
+
+    IF v_run.notifications_planned = 0 THEN
+        v_run.finished_at := clock_timestamp();
+    ELSE
+        INSERT INTO notification_cleanup_open_runs (run_id, users_not_to_count)
+        VALUES (v_run.id, v_not_to_count);
+        PERFORM spread_batches_over_shards(v_run.id);
+    END IF;
+
     UPDATE notification_cleanup_runs AS r
-    SET (finished_at, users_over_limit, users_still_over_limit, notifications_planned) = (
-        SELECT CASE WHEN coalesce(sum(e.deletable), 0) = 0 THEN clock_timestamp() END, count(*),
-            count(*) FILTER (WHERE e.total - e.deletable > r.max_notifications), coalesce(sum(e.deletable), 0)
-        FROM excess AS e
-    )
-    WHERE r.id = v_run.id RETURNING r.* INTO v_run;
+    SET
+        finished_at = v_run.finished_at,
+        users_over_limit = v_run.users_over_limit,
+        users_still_over_limit = v_run.users_still_over_limit,
+        notifications_planned = v_run.notifications_planned
+    WHERE r.id = v_run.id;
     RETURN v_run;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]) IS
-'The plan of cleanup_notifications() and plan_notification_cleanup(), which are what to call: opens a run with its cut-offs and batches, and returns its record.';
-REVOKE ALL ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]) FROM PUBLIC;
+    'The plan of cleanup_notifications() and plan_notification_cleanup(), which are what to call: '
+    'opens a run with its queue, and returns its record.';
+REVOKE ALL ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[])
+FROM PUBLIC;
 -- end of sql/run/open_notification_cleanup.sql
 
 -- frozen copy of sql/run/plan_notification_cleanup.sql
--- Opens a run for cleanup_next_batch(), or returns one that has not ended: SELECT * FROM plan_notification_cleanup(batch_size => 3000);
+-- Opens a run for cleanup_next_batch(), or returns one that has not ended:
+--
+--     SELECT * FROM plan_notification_cleanup(batch_size => 3000);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION plan_notification_cleanup(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000,
-    pause_factor double precision DEFAULT 0, max_replica_lag interval DEFAULT NULL
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100,
+    batch_size integer DEFAULT 10000,
+    pause_factor double precision DEFAULT 0,
+    max_replica_lag interval DEFAULT NULL
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
-    v_left_over notification_cleanup_runs;
-    v_without_index text;
 BEGIN
-    IF (batch_size >= 1 AND pause_factor BETWEEN 0 AND 1000 AND coalesce(max_replica_lag > interval '0', true)) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'batch_size takes 1 or more, pause_factor 0 to 1000, max_replica_lag a positive interval, or NULL for none.',
-            MESSAGE = format('invalid limits: batch_size => %L, pause_factor => %L, max_replica_lag => %L', batch_size, pause_factor, max_replica_lag);
-    ELSIF max_replica_lag IS NOT NULL THEN
-        PERFORM notification_replicas();  -- refuses whom it may not show them
+    PERFORM check_cleanup_limits(
+        plan_notification_cleanup.max_notifications,
+        plan_notification_cleanup.min_keep
+    );
+    PERFORM check_cleanup_pace(
+        plan_notification_cleanup.pause_factor,
+        plan_notification_cleanup.max_replica_lag
+    );
+    IF (plan_notification_cleanup.batch_size BETWEEN 1 AND 1000000) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('invalid batch_size => %L', plan_notification_cleanup.batch_size),
+            HINT = 'batch_size takes 1 to 1000000.';
     END IF;
+
     -- One plan at a time: who comes second finds the run of the first.
-    PERFORM pg_advisory_xact_lock('pg_class'::regclass::oid::integer, 'notification_cleanup_runs'::regclass::oid::integer);
-    FOR v_left_over IN
-        SELECT * FROM notification_cleanup_runs AS r
-        WHERE r.finished_at IS NULL AND EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id)
-        ORDER BY r.started_at FOR KEY SHARE
-    LOOP
-        IF v_left_over.started_at < clock_timestamp() - interval '36 hours' THEN
-            PERFORM end_notification_cleanup(v_left_over.id, false);
-        ELSIF (v_left_over.max_notifications, v_left_over.min_keep) = (plan_notification_cleanup.max_notifications, plan_notification_cleanup.min_keep) THEN
-            v_run := v_left_over;
-            EXIT;
-        END IF;
-    END LOOP;
+    PERFORM pg_advisory_xact_lock(
+        'pg_class'::regclass::oid::integer,
+        'notification_cleanup_runs'::regclass::oid::integer
+    );
+    v_run := continue_notification_cleanup(
+        plan_notification_cleanup.max_notifications,
+        plan_notification_cleanup.min_keep
+    );
     IF v_run.id IS NULL THEN
-        SELECT string_agg(DISTINCT i.relation::text, ', ') INTO v_without_index
-        FROM notification_cleanup_indexes() AS i
-        WHERE i.purpose IS NOT NULL AND i.index IS NULL AND (  -- which is not asked where ours are valid: each partition has them then
-            SELECT count(*) FROM pg_index AS x WHERE x.indrelid = 'notifications'::regclass AND x.indisvalid
-                AND x.indexrelid IN (to_regclass('notifications_live_idx'), to_regclass('notifications_deleted_idx'))
-        ) < 2;
-        IF v_without_index IS NOT NULL THEN
-            RAISE WARNING USING MESSAGE = 'no valid index serves the cleanup on ' || v_without_index,
-                HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view lacks. In psql: SELECT * FROM notification_cleanup_indexes().';
-        END IF;
-        v_run := open_notification_cleanup(max_notifications, min_keep, batch_size, NULL);
+        PERFORM warn_without_index();
+        v_run := open_notification_cleanup(
+            plan_notification_cleanup.max_notifications,
+            plan_notification_cleanup.min_keep,
+            plan_notification_cleanup.batch_size,
+            NULL
+        );
     END IF;
-    DELETE FROM notification_cleanup_positions AS p
-    WHERE p.run_id = v_run.id OR NOT EXISTS (SELECT FROM notification_cleanup_throttles AS t WHERE t.run_id = p.run_id);
-    IF v_run.finished_at IS NULL THEN  -- how fast it goes, and that it goes, is up to its last caller
-        INSERT INTO notification_cleanup_throttles AS t (run_id, pause_factor, max_replica_lag)
-        VALUES (v_run.id, plan_notification_cleanup.pause_factor, plan_notification_cleanup.max_replica_lag)
-        ON CONFLICT (run_id) DO UPDATE
-        SET pause_factor = excluded.pause_factor, max_replica_lag = excluded.max_replica_lag, rest_until = NULL, stopped_at = NULL;
-        INSERT INTO notification_cleanup_positions (run_id, at, lsn)
-        SELECT v_run.id, '-infinity', pg_current_wal_flush_lsn() WHERE max_replica_lag IS NOT NULL;
+    IF v_run.finished_at IS NULL THEN
+        -- How fast it goes, and that it goes, is up to its last caller.
+        PERFORM pace_notification_cleanup(
+            v_run.id,
+            plan_notification_cleanup.pause_factor,
+            plan_notification_cleanup.max_replica_lag
+        );
+        UPDATE notification_cleanup_open_runs AS o
+        SET stopped_at = NULL
+        WHERE o.run_id = v_run.id;
     END IF;
     RETURN v_run;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval) IS
-'Opens a run in batches of about batch_size notifications, for cleanup_next_batch(id), and returns its record; it has ended already where there is nothing to delete.
-Returns instead a run with the same limits that has not ended, if there is one: do its batches, then plan again. One that is older than 36 hours is given up.
-pause_factor: after each batch rest so many times as long as it took. max_replica_lag: before each batch wait until no standby, no logical slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of several callers of one run the last one''s count.';
-REVOKE ALL ON FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval) FROM PUBLIC;
+COMMENT ON FUNCTION
+    plan_notification_cleanup(integer, integer, integer, double precision, interval)
+IS
+    'Opens a run in batches of batch_size notifications, for cleanup_next_batch(id), and returns its '
+    'record; it has ended already where there is nothing to delete. Returns instead a run with the '
+    'same limits that has not ended, if there is one: do its batches, then plan again. One whose '
+    'last batch is older than 36 hours is given up. pause_factor: after each batch rest so many '
+    'times as long as it took. max_replica_lag: before each batch wait until no standby, no logical '
+    'slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of '
+    'several callers of one run the last one''s pace counts.';
+REVOKE ALL ON FUNCTION
+    plan_notification_cleanup(integer, integer, integer, double precision, interval)
+FROM PUBLIC;
 -- end of sql/run/plan_notification_cleanup.sql
 
--- frozen copy of sql/undo/purge_notifications.sql
--- The end of the life cycle, to be called until it returns 0: SELECT purge_notifications('30 days', 10000);
+-- frozen copy of sql/run/queue_notification_cleanup.sql
+-- Finds the users over the limit, ranks their inboxes, and writes the queue of a run: the
+-- notifications that go, in lists of batch_size.
+--
+--     SELECT * FROM queue_notification_cleanup(7, 10000, NULL);
+--
+-- All of it is one statement, so that a user is over the limit at the very moment at which their
+-- inbox is ranked. The lists are in the order of the table, so that a batch reads and writes
+-- neighbouring pages.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION purge_notifications(retention interval DEFAULT '30 days', max_rows integer DEFAULT 10000)
+CREATE OR REPLACE FUNCTION queue_notification_cleanup(
+    run_id bigint,
+    batch_size bigint,               -- NULL: as many as one transaction for all of them likes
+    user_ids notification_user_id[]  -- NULL: everybody
+)
+RETURNS TABLE (
+    user_id notification_user_id,
+    total bigint,
+    planned bigint
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- The parts come sorted as it is; a hash table of lists would spill to the disk.
+SET enable_hashagg = off
+AS $$
+DECLARE
+    v_run notification_cleanup_runs;
+BEGIN
+    SELECT r.*
+    INTO STRICT v_run
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = queue_notification_cleanup.run_id;
+
+    RETURN QUERY
+    WITH over_limit AS MATERIALIZED (
+        SELECT
+            array_agg(c.user_id) AS users,
+            array_agg(c.total) AS totals,
+            -- Each batch is a subtransaction, and more than 64 of them in one transaction slow down
+            -- every other session. An array has room for a million rows of any key.
+            coalesce(
+                queue_notification_cleanup.batch_size,
+                least(greatest(100000, sum(c.total)::bigint / 60), 1000000)
+            ) AS batch_size
+        FROM notification_crowds(
+            v_run.max_notifications,
+            queue_notification_cleanup.user_ids
+        ) AS c
+    ),
+    -- Nothing, unless Citus distributes the table: there a batch has to lie in one shard.
+    shards AS MATERIALIZED (
+        SELECT
+            s.user_id,
+            s.shard
+        FROM over_limit AS o
+        CROSS JOIN notification_shards(o.users) AS found (shards)
+        CROSS JOIN unnest(o.users, found.shards) AS s (user_id, shard)
+        WHERE found.shards IS NOT NULL
+    ),
+    excess AS (
+        SELECT
+            e.*,
+            s.shard,
+            o.batch_size
+        FROM over_limit AS o
+        CROSS JOIN notification_excess(o.users, v_run.min_keep, v_run.started_at) AS e
+        LEFT JOIN shards AS s ON s.user_id = e.user_id
+    ),
+    -- Bytes that sort as shard, table and place do, in half the time.
+    numbered AS (
+        SELECT
+            e.*,
+            row_number() OVER (
+                ORDER BY coalesce(int8send(e.shard), '') || oidsend(e.relation) || tidsend(e.place)
+            ) - 1 AS number
+        FROM excess AS e
+    ),
+    -- One number for the shard or table and for the part of it, which rises with the sort key.
+    parts AS (
+        SELECT
+            n.*,
+            (coalesce(n.shard, n.relation::bigint) << 32) + n.number / n.batch_size AS part
+        FROM numbered AS n
+    ),
+    lists AS (
+        SELECT
+            p.part,
+            min(p.created_at) AS oldest,
+            max(p.created_at) AS newest,
+            min(p.shard) AS shard,
+            array_agg(p.relation) AS relations,
+            array_agg(p.place) AS places,
+            array_agg(p.id) AS ids,
+            array_agg(p.user_id) AS users,
+            array_agg(p.created_at) AS created_ats,
+            array_agg(p.user_id) FILTER (WHERE p.is_last) AS last_users,
+            array_agg(p.newest - v_run.min_keep) FILTER (WHERE p.is_last) AS last_users_planned
+        FROM parts AS p
+        GROUP BY p.part
+    ),
+    queued AS (
+        INSERT INTO notification_cleanup_batches AS b (
+            run_id,
+            number,
+            oldest,
+            newest,
+            shard,
+            file,
+            relations,
+            places,
+            ids,
+            users,
+            created_ats,
+            last_users,
+            last_users_planned
+        )
+        SELECT
+            v_run.id,
+            row_number() OVER (ORDER BY l.part),
+            l.oldest,
+            l.newest,
+            l.shard,
+            CASE WHEN l.shard IS NULL THEN pg_relation_filenode(l.relations[1]) END,
+            l.relations,
+            l.places,
+            l.ids,
+            l.users,
+            l.created_ats,
+            l.last_users,
+            l.last_users_planned
+        FROM lists AS l
+        RETURNING
+            b.last_users,
+            b.last_users_planned
+    ),
+    planned AS (
+        SELECT
+            u.user_id,
+            u.planned
+        FROM queued AS q
+        CROSS JOIN unnest(q.last_users, q.last_users_planned) AS u (user_id, planned)
+    )
+    SELECT
+        crowd.user_id,
+        crowd.total,
+        coalesce(p.planned, 0)
+    FROM over_limit AS o
+    CROSS JOIN unnest(o.users, o.totals) AS crowd (user_id, total)
+    LEFT JOIN planned AS p ON p.user_id = crowd.user_id;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]) IS
+    'Writes the batches of a run that has just been opened, and returns the users over the limit, '
+    'with how many live notifications each has and how many of them are to go.';
+REVOKE ALL ON FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[])
+FROM PUBLIC;
+-- end of sql/run/queue_notification_cleanup.sql
+
+-- frozen copy of sql/run/record_cleanup_batch.sql
+-- Marks a batch as done, and adds what it did to the record of its run:
+--
+--     SELECT record_cleanup_batch(7, 1, 9998, '{3,4}', '{4}', interval '0.2 seconds');
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION record_cleanup_batch(
+    run_id bigint,
+    number bigint,
+    deleted bigint,
+    missed bigint[],  -- positions in the list; NULL: none
+    kept bigint[],    -- those of them that a trigger kept; NULL: none
+    took interval
+)
 RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off SET jit = off SET plan_cache_mode = force_custom_plan
--- By the index on deleted_at, and then by the ctid, in the one partition that can have the row.
-SET enable_hashjoin = off SET enable_sort = off SET random_page_cost = 0
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_deleted bigint := record_cleanup_batch.deleted;
+    v_skipped bigint := 0::bigint;
+    v_changed bigint := 0::bigint;
+    v_users_left notification_user_id[] := ARRAY[]::notification_user_id[];
+    v_rewritten boolean := false;
+    v_shortfall record;
+BEGIN
+    IF record_cleanup_batch.missed IS NOT NULL THEN
+        SELECT s.*
+        INTO v_shortfall
+        FROM explain_cleanup_shortfall(
+            record_cleanup_batch.run_id,
+            record_cleanup_batch.number,
+            record_cleanup_batch.missed,
+            record_cleanup_batch.kept
+        ) AS s;
+        v_deleted := v_deleted + v_shortfall.deleted_before;
+        v_skipped := v_shortfall.skipped;
+        v_changed := cardinality(v_shortfall.users_left) - v_skipped;
+        v_users_left := v_shortfall.users_left;
+        v_rewritten := cleanup_batch_is_rewritten(
+            record_cleanup_batch.run_id,
+            record_cleanup_batch.number
+        );
+    END IF;
+
+    UPDATE notification_cleanup_batches AS b
+    SET
+        done_at = clock_timestamp(),
+        users_left = v_users_left
+    WHERE b.run_id = record_cleanup_batch.run_id
+        AND b.number = record_cleanup_batch.number;
+
+    -- Last what all workers write, so that one waits for another no longer than a COMMIT takes.
+    PERFORM pace_after_batch(record_cleanup_batch.run_id, record_cleanup_batch.took);
+    IF v_rewritten THEN
+        UPDATE notification_cleanup_open_runs AS o
+        SET rewritten = true
+        WHERE o.run_id = record_cleanup_batch.run_id;
+    END IF;
+    UPDATE notification_cleanup_runs AS r
+    SET
+        notifications_deleted = r.notifications_deleted + v_deleted,
+        notifications_skipped = r.notifications_skipped + v_skipped,
+        notifications_changed = r.notifications_changed + v_changed
+    WHERE r.id = record_cleanup_batch.run_id;
+    RETURN v_deleted;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION
+    record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval)
+IS
+    'For cleanup_next_batch(), which is what to call: marks the batch as done, adds its counts to '
+    'the record of the run, and returns how many notifications it deleted.';
+REVOKE ALL ON FUNCTION
+    record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval)
+FROM PUBLIC;
+-- end of sql/run/record_cleanup_batch.sql
+
+-- frozen copy of sql/run/settle_notification_cleanup.sql
+-- Removes what is left of a run's queue, and counts its users for the record. Does nothing where
+-- that has been done:
+--
+--     SELECT settle_notification_cleanup(7);
+--
+-- Waits for batches in flight. It takes the batches first, then the rest, as a batch does: two that
+-- meet here wait one after the other, never crosswise.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION settle_notification_cleanup(run_id bigint)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_batches bigint;
+    v_users_cleaned bigint;
+    v_users_left notification_user_id[];
+    v_users_not_to_count notification_user_id[];
+BEGIN
+    WITH queue AS (
+        DELETE FROM notification_cleanup_batches AS b
+        WHERE b.run_id = settle_notification_cleanup.run_id
+        RETURNING
+            b.last_users,
+            b.last_users_planned,
+            -- All of a batch that was not done.
+            CASE WHEN b.done_at IS NULL THEN b.users ELSE b.users_left END AS users_left
+    ),
+    planned AS (
+        SELECT
+            u.user_id,
+            u.planned
+        FROM queue AS q
+        CROSS JOIN unnest(q.last_users, q.last_users_planned) AS u (user_id, planned)
+    ),
+    not_deleted AS (
+        SELECT
+            u.user_id,
+            count(*) AS notifications
+        FROM queue AS q
+        CROSS JOIN unnest(q.users_left) AS u (user_id)
+        GROUP BY u.user_id
+    )
+    SELECT
+        (SELECT count(*) FROM queue),
+        count(*) FILTER (WHERE p.planned > coalesce(n.notifications, 0)),
+        array_agg(n.user_id) FILTER (WHERE n.user_id IS NOT NULL)
+    INTO
+        v_batches,
+        v_users_cleaned,
+        v_users_left
+    FROM planned AS p
+    LEFT JOIN not_deleted AS n ON n.user_id = p.user_id;
+
+    SELECT o.users_not_to_count
+    INTO v_users_not_to_count
+    FROM notification_cleanup_open_runs AS o
+    WHERE o.run_id = settle_notification_cleanup.run_id;
+    -- The row of a rewritten run stays until the next plan, to tell its workers why it has ended.
+    DELETE FROM notification_cleanup_open_runs AS o
+    WHERE o.run_id = settle_notification_cleanup.run_id
+        AND NOT o.rewritten;
+    IF v_batches = 0 THEN
+        RETURN false;
+    END IF;
+
+    -- Users whom the plan would have brought under the limit, and the run did not, count if they
+    -- are over it now.
+    UPDATE notification_cleanup_runs AS r
+    SET
+        users_cleaned = v_users_cleaned,
+        users_still_over_limit = r.users_still_over_limit + (
+            SELECT count(*)
+            FROM notification_crowds(r.max_notifications, coalesce(v_users_left, '{}')) AS c
+            WHERE c.user_id NOT IN (
+                SELECT u.user_id
+                FROM unnest(v_users_not_to_count) AS u (user_id)
+            )
+        )
+    WHERE r.id = settle_notification_cleanup.run_id;
+    RETURN true;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION settle_notification_cleanup(bigint) IS
+    'For close_notification_cleanup() and give_up_notification_cleanup(): removes the queue of a run '
+    'after waiting for batches in flight, and writes users_cleaned and users_still_over_limit. '
+    'Returns whether there was a queue.';
+REVOKE ALL ON FUNCTION settle_notification_cleanup(bigint) FROM PUBLIC;
+-- end of sql/run/settle_notification_cleanup.sql
+
+-- frozen copy of sql/run/sweep_cleanup_batch.sql
+-- Soft-deletes those notifications of one batch that are still what the plan has judged and that
+-- nobody holds. The only statement of the product that sets deleted_at to a time:
+--
+--     SELECT * FROM sweep_cleanup_batch(7, 1, '100ms');
+--
+-- Table, place, id, user and created_at together are the row: what lies in a place that was freed
+-- and filled again does not match, nor what the application has moved or marked since.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION sweep_cleanup_batch(
+    run_id bigint,
+    number bigint,
+    patience text,  -- the lock_timeout for rows
+    OUT deleted bigint,
+    OUT missed bigint[],
+    OUT kept bigint[]
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET timezone = 'UTC'
+-- The list is planned anew for each batch, by its own users and dates: they leave out partitions.
+SET plan_cache_mode = force_custom_plan
+-- By place and by nothing else (Tid Scan), whatever the statistics say. Switching the other ways
+-- off is not enough without statistics, and on PostgreSQL 18; pinned by costs as well it is.
+SET enable_tidscan = on
+SET enable_nestloop = on
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_indexscan = off
+SET enable_indexonlyscan = off
+SET enable_bitmapscan = off
+SET seq_page_cost = 1e9
+SET cpu_index_tuple_cost = 1e9
+SET random_page_cost = 0
+AS $$
+DECLARE
+    v_batch notification_cleanup_batches;
+    v_started_at timestamptz;
+    v_other timestamptz;
+    v_lock_timeout CONSTANT text := current_setting('lock_timeout');
+    v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
+        sweep_cleanup_batch.run_id,
+        sweep_cleanup_batch.number
+    );
+BEGIN
+    SELECT b.*
+    INTO STRICT v_batch
+    FROM notification_cleanup_batches AS b
+    WHERE b.run_id = sweep_cleanup_batch.run_id
+        AND b.number = sweep_cleanup_batch.number;
+    IF v_batch.shard IS NOT NULL THEN
+        PERFORM pin_tid_scans_on_workers();
+    END IF;
+    SELECT r.started_at
+    INTO STRICT v_started_at
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = sweep_cleanup_batch.run_id;
+
+    WITH patience AS MATERIALIZED (
+        -- Set inside of the statement, when it has its locks on tables: for those the caller's own
+        -- lock_timeout counts.
+        SELECT set_config('lock_timeout', sweep_cleanup_batch.patience, true) AS lock_timeout
+    ),
+    locked AS MATERIALIZED (
+        SELECT
+            n.tableoid AS relation,
+            n.ctid AS place,
+            doomed.number
+        FROM unnest(
+            v_batch.relations,
+            v_batch.places,
+            v_batch.ids,
+            v_batch.users,
+            v_batch.created_ats
+        ) WITH ORDINALITY AS doomed (relation, place, id, user_id, created_at, number)
+        JOIN notifications AS n
+            ON n.tableoid = doomed.relation
+            AND n.ctid = doomed.place
+            AND n.id = doomed.id
+            AND n.user_id = doomed.user_id
+            AND n.created_at = doomed.created_at
+        WHERE n.deleted_at IS NULL
+            AND n.status = 'read'
+            AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            AND (SELECT p.lock_timeout FROM patience AS p) IS NOT NULL
+        FOR NO KEY UPDATE OF n SKIP LOCKED
+    ),
+    -- The conditions again, because this part finds rows for itself: with place and pruning alone
+    -- it has met rows of other partitions that were never listed.
+    updated AS (
+        UPDATE notifications AS n
+        SET deleted_at = v_started_at
+        FROM locked AS l
+        WHERE n.tableoid = l.relation
+            AND n.ctid = l.place
+            AND n.deleted_at IS NULL
+            AND n.status = 'read'
+            AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+        RETURNING
+            l.number,
+            n.deleted_at
+    ),
+    -- A trigger that keeps a row lets its deleted_at NULL, or the row out of what was updated.
+    soft_deleted AS MATERIALIZED (
+        SELECT u.number
+        FROM updated AS u
+        WHERE u.deleted_at = v_started_at
+    ),
+    counted AS (
+        SELECT
+            (SELECT count(*) FROM soft_deleted) AS soft_deleted,
+            (SELECT count(*) FROM locked) AS locked
+    )
+    SELECT
+        c.soft_deleted,
+        (SELECT min(u.deleted_at) FROM updated AS u WHERE u.deleted_at <> v_started_at),
+        CASE
+            WHEN c.soft_deleted < cardinality(v_batch.places)
+            THEN ARRAY(
+                SELECT listed.number
+                FROM generate_series(1::bigint, cardinality(v_batch.places)) AS listed (number)
+                WHERE listed.number NOT IN (SELECT s.number FROM soft_deleted AS s)
+            )
+        END,
+        CASE
+            WHEN c.soft_deleted < c.locked
+            THEN ARRAY(
+                SELECT l.number
+                FROM locked AS l
+                WHERE l.number NOT IN (SELECT s.number FROM soft_deleted AS s)
+            )
+        END
+    INTO
+        sweep_cleanup_batch.deleted,
+        v_other,
+        sweep_cleanup_batch.missed,
+        sweep_cleanup_batch.kept
+    FROM counted AS c;
+
+    PERFORM set_config('lock_timeout', v_lock_timeout, true);
+    IF v_other IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'triggered_data_change_violation',
+            MESSAGE = format(
+                'a trigger or rule wrote deleted_at = %s where the run writes %s',
+                v_other,
+                v_started_at
+            ),
+            DETAIL = 'With it the record of the run would be wrong, and undo would not find these '
+                'notifications. Nothing of this batch was changed.',
+            HINT = 'Let the trigger or rule leave a deleted_at alone that the statement sets.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) IS
+    'Does one batch for cleanup_next_batch(), which is what to call. deleted: how many; missed: '
+    'the positions in the list of those that were not soft-deleted, NULL where all were; kept: '
+    'those of them that were locked and yet not changed, so that a trigger has kept them.';
+REVOKE ALL ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) FROM PUBLIC;
+-- end of sql/run/sweep_cleanup_batch.sql
+
+-- frozen copy of sql/run/warn_without_index.sql
+-- Warns where no valid index serves the cleanup, so that a run reads whole tables:
+--
+--     SELECT warn_without_index();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION warn_without_index()
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_tables text;
+BEGIN
+    -- Where ours are valid each partition has them too, and the long way need not be gone.
+    IF 2 = (
+        SELECT count(*)
+        FROM pg_index AS x
+        WHERE x.indrelid = 'notifications'::regclass
+            AND x.indisvalid
+            AND x.indexrelid IN (
+                to_regclass('notifications_live_idx'),
+                to_regclass('notifications_deleted_idx')
+            )
+    ) THEN
+        RETURN;
+    END IF;
+    SELECT string_agg(DISTINCT i.relation::text, ', ')
+    INTO v_tables
+    FROM notification_cleanup_indexes() AS i
+    WHERE i.purpose IS NOT NULL
+        AND i.index IS NULL;
+    IF v_tables IS NOT NULL THEN
+        RAISE WARNING USING
+            MESSAGE = 'no valid index serves the cleanup on ' || v_tables,
+            HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view '
+                'lacks. In psql: SELECT * FROM notification_cleanup_indexes().';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION warn_without_index() IS
+    'Raises a WARNING that names the tables behind notifications on which no valid index serves.';
+REVOKE ALL ON FUNCTION warn_without_index() FROM PUBLIC;
+-- end of sql/run/warn_without_index.sql
+
+-- frozen copy of sql/undo/purge_notifications.sql
+-- The end of the life cycle. Call it until it returns 0.
+--
+--     SELECT purge_notifications(retention => '30 days', max_rows => 10000);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION purge_notifications(
+    retention interval DEFAULT '30 days',
+    max_rows integer DEFAULT 10000
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET plan_cache_mode = force_custom_plan
+-- The plan is to find by the index on deleted_at, and then to delete by the place (ctid), in the
+-- one partition that can have the row: not to hash or sort the whole table for a batch of it.
+SET enable_hashjoin = off
+SET enable_sort = off
+SET random_page_cost = 0
 AS $$
 DECLARE
     v_purged bigint := 0::bigint;
     v_users notification_user_id[];
     v_rows bigint;
 BEGIN
-    IF (retention > interval '0' AND now() - retention < now() AND max_rows >= 1) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'retention takes a positive interval, max_rows 1 or more.',
-            MESSAGE = format('invalid limits: retention => %L, max_rows => %L', retention, max_rows);
+    IF (
+        purge_notifications.retention > interval '0'
+        AND now() - purge_notifications.retention < now()
+        AND purge_notifications.max_rows >= 1
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limits: retention => %L, max_rows => %L',
+                purge_notifications.retention,
+                purge_notifications.max_rows
+            ),
+            HINT = 'retention takes a positive interval, max_rows 1 or more.';
     END IF;
-    FOR v_users, v_rows IN SELECT s.user_ids, s.notifications FROM notification_deleted_shards('-infinity', now() - retention, max_rows) AS s LOOP
+    FOR v_users, v_rows IN
+        SELECT
+            s.user_ids,
+            s.notifications
+        FROM notification_deleted_shards(
+            '-infinity',
+            now() - purge_notifications.retention,
+            purge_notifications.max_rows
+        ) AS s
+    LOOP
         WITH expired AS MATERIALIZED (
-            SELECT n.ctid, n.id, n.user_id, n.created_at, n.deleted_at FROM notifications AS n
-            WHERE n.deleted_at < now() - retention AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            ORDER BY n.deleted_at LIMIT v_rows FOR UPDATE SKIP LOCKED
+            SELECT
+                n.tableoid AS relation,
+                n.ctid AS place,
+                n.id,
+                n.user_id,
+                n.created_at,
+                n.deleted_at
+            FROM notifications AS n
+            WHERE n.deleted_at < now() - purge_notifications.retention
+                AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            ORDER BY n.deleted_at
+            LIMIT v_rows
+            FOR UPDATE SKIP LOCKED
         )
-        DELETE FROM notifications AS n USING expired
-        WHERE n.ctid = expired.ctid AND n.id = expired.id AND (n.deleted_at = expired.deleted_at) IS TRUE AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            AND (n.user_id = expired.user_id OR n.user_id IS NULL) AND (n.created_at = expired.created_at OR n.created_at IS NULL);
+        -- Relation, place and id together are the row that was locked: an id may stand in several
+        -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
+        -- once for each row.
+        DELETE FROM notifications AS n
+        USING expired
+        WHERE n.tableoid = expired.relation
+            AND n.ctid = expired.place
+            AND n.id = expired.id
+            AND (n.deleted_at = expired.deleted_at) IS TRUE
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            AND (n.user_id = expired.user_id OR n.user_id IS NULL)
+            AND (n.created_at = expired.created_at OR n.created_at IS NULL);
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         v_purged := v_purged + v_rows;
     END LOOP;
@@ -1039,132 +3878,344 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION purge_notifications(interval, integer) IS
-'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than retention ago, and returns how many; never a live one, and never waits for a row lock. What is purged cannot be restored.';
+'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
+'retention ago, and returns how many; never a live one, and never waits for a row lock. What is '
+'purged cannot be restored.';
 REVOKE ALL ON FUNCTION purge_notifications(interval, integer) FROM PUBLIC;
 -- end of sql/undo/purge_notifications.sql
 
 -- frozen copy of sql/undo/restore_next_batch.sql
--- Undo of one run in batches: SELECT restore_next_batch(7); until it is NULL. Any number of sessions may call it.
+-- Undo of one run in batches: call it until it is NULL. Any number of sessions may call it.
+--
+--     SELECT restore_next_batch(7);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION restore_next_batch(run_id bigint, batch_size integer DEFAULT 10000)
+CREATE OR REPLACE FUNCTION restore_next_batch(
+    run_id bigint,
+    batch_size integer DEFAULT 10000
+)
 RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off SET jit = off SET plan_cache_mode = force_custom_plan
--- By the index on deleted_at, and then by the ctid, in the one partition that can have the row.
-SET enable_hashjoin = off SET random_page_cost = 0
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET plan_cache_mode = force_custom_plan
+-- The plan is to find by the index on deleted_at, and then to update by the place (ctid), in the
+-- one partition that can have the row: not to hash the whole table for a batch of it.
+SET enable_hashjoin = off
+SET random_page_cost = 0
 AS $$
 DECLARE
     v_started_at timestamptz;
-    v_restored bigint;
-    v_locked notification_id[];
-    v_tried notification_id[] := ARRAY[]::notification_id[];
-    v_kept notification_id[] := ARRAY[]::notification_id[];
-    v_held record;
     v_users notification_user_id[];
     v_rows bigint;
+    v_locked bigint;
+    v_restored bigint;
+    -- Rows by relation and place, as in '16384 (0,1)': an id may stand in several partitions.
+    v_untouched text[];  -- of this round: locked, but the UPDATE left them as they were
+    v_tried text[];  -- the same of the rounds before
+    v_kept text[];  -- those that a trigger of the application keeps deleted
+    v_held record;
 BEGIN
-    SELECT r.started_at INTO v_started_at FROM notification_cleanup_runs AS r WHERE r.id = run_id;
-    IF (FOUND AND batch_size >= 1) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'run_id takes an id of notification_cleanup_runs, batch_size 1 or more.',
-            MESSAGE = format('no such run, or no such batch: run_id => %L, batch_size => %L', run_id, batch_size);
-    END IF;
-    PERFORM end_notification_cleanup(run_id, false);
-    LOOP
-        v_restored := 0;
-        v_locked := ARRAY[]::notification_id[];
-        FOR v_users, v_rows IN
-            SELECT s.user_ids, s.notifications FROM notification_deleted_shards(v_started_at, v_started_at + interval '1 microsecond', batch_size) AS s
-        LOOP
-            -- No other run and no user deleted at this very moment: started_at is unique, and read from the clock.
-            WITH locked AS MATERIALIZED (
-                SELECT n.ctid, n.id, n.user_id, n.created_at, n.deleted_at FROM notifications AS n
-                WHERE n.deleted_at = v_started_at AND n.id <> ALL (v_kept) AND (v_users IS NULL OR n.user_id = ANY (v_users))
-                LIMIT v_rows FOR NO KEY UPDATE SKIP LOCKED
+    SELECT r.started_at
+    INTO v_started_at
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = restore_next_batch.run_id;
+    IF (FOUND AND restore_next_batch.batch_size >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'no such run, or no such batch: run_id => %L, batch_size => %L',
+                restore_next_batch.run_id,
+                restore_next_batch.batch_size
             ),
-            restored AS (
-                UPDATE notifications AS n SET deleted_at = NULL FROM locked
-                WHERE n.ctid = locked.ctid AND n.id = locked.id AND (n.deleted_at = locked.deleted_at) IS TRUE AND (v_users IS NULL OR n.user_id = ANY (v_users))
-                    AND (n.user_id = locked.user_id OR n.user_id IS NULL) AND (n.created_at = locked.created_at OR n.created_at IS NULL)
-                RETURNING n.deleted_at
+            HINT = 'run_id takes an id of notification_cleanup_runs, batch_size 1 or more.';
+    END IF;
+    PERFORM give_up_notification_cleanup(restore_next_batch.run_id);
+    LOOP
+        v_locked := 0;
+        v_restored := 0;
+        v_untouched := NULL;
+        FOR v_users, v_rows IN
+            SELECT
+                s.user_ids,
+                s.notifications
+            FROM notification_deleted_shards(
+                v_started_at,
+                v_started_at + interval '1 microsecond',
+                restore_next_batch.batch_size
+            ) AS s
+        LOOP
+            -- No other run and no user deleted at this very moment: started_at is unique, and read
+            -- from the clock.
+            WITH locked AS MATERIALIZED (
+                SELECT
+                    n.tableoid AS relation,
+                    n.ctid AS place,
+                    n.id,
+                    n.user_id,
+                    n.created_at,
+                    n.deleted_at
+                FROM notifications AS n
+                WHERE n.deleted_at = v_started_at
+                    AND (v_kept IS NULL OR concat_ws(' ', n.tableoid, n.ctid) <> ALL (v_kept))
+                    AND (v_users IS NULL OR n.user_id = ANY (v_users))
+                LIMIT v_rows
+                FOR NO KEY UPDATE SKIP LOCKED
+            ),
+            -- Relation, place and id together are the row that was locked. IS TRUE hides the
+            -- condition from the index on deleted_at, which would be read once for each row.
+            updated AS (
+                UPDATE notifications AS n
+                SET deleted_at = NULL
+                FROM locked
+                WHERE n.tableoid = locked.relation
+                    AND n.ctid = locked.place
+                    AND n.id = locked.id
+                    AND (n.deleted_at = locked.deleted_at) IS TRUE
+                    AND (v_users IS NULL OR n.user_id = ANY (v_users))
+                    AND (n.user_id = locked.user_id OR n.user_id IS NULL)
+                    AND (n.created_at = locked.created_at OR n.created_at IS NULL)
+                RETURNING
+                    locked.relation,
+                    locked.place,
+                    n.tableoid AS new_relation,
+                    n.ctid AS new_place,
+                    n.deleted_at
             )
-            SELECT v_restored + count(*), v_locked || CASE WHEN count(*) = 0 THEN ARRAY(SELECT locked.id::notification_id FROM locked) END
-            INTO v_restored, v_locked
-            FROM restored WHERE restored.deleted_at IS NULL;
+            SELECT
+                v_locked + (SELECT count(*) FROM locked),
+                v_restored + count(*) FILTER (WHERE u.deleted_at IS NULL),
+                -- A trigger has set deleted_at again, in a new version of the row.
+                v_kept || array_agg(concat_ws(' ', u.new_relation, u.new_place))
+                    FILTER (WHERE u.deleted_at IS NOT NULL),
+                v_untouched || CASE
+                    WHEN count(*) FILTER (WHERE u.deleted_at IS NULL) = 0
+                        THEN ARRAY(
+                            SELECT concat_ws(' ', l.relation, l.place)
+                            FROM locked AS l
+                            EXCEPT
+                            SELECT concat_ws(' ', t.relation, t.place)
+                            FROM updated AS t
+                        )
+                END
+            INTO
+                v_locked,
+                v_restored,
+                v_kept,
+                v_untouched
+            FROM updated AS u;
         END LOOP;
         EXIT WHEN v_restored > 0;
-        -- What is locked a second time was not just moved by somebody the first time: a trigger of the application keeps it.
-        v_kept := v_kept || ARRAY(SELECT l.id FROM unnest(v_locked) AS l (id) WHERE l.id = ANY (v_tried));
-        v_tried := v_tried || v_locked;
-        IF cardinality(v_locked) = 0 THEN  -- others hold all that is left: wait for one, and never for a second one with that in hand
-            SELECT n.id, n.user_id INTO v_held
-            FROM notifications AS n WHERE n.deleted_at = v_started_at AND n.id <> ALL (v_kept) LIMIT 1;
-            IF NOT FOUND THEN RETURN NULL; END IF;
-            PERFORM FROM notifications AS n
-            WHERE (n.deleted_at = v_started_at) IS TRUE AND n.id = v_held.id AND (v_users IS NULL OR n.user_id = v_held.user_id) FOR NO KEY UPDATE;
-            IF NOT FOUND THEN RETURN 0::bigint; END IF;
+        -- A row that was locked and not updated may have moved just before. When that happens to it
+        -- a second time, in the same place, a trigger keeps it.
+        v_kept := v_kept || ARRAY(
+            SELECT untouched.place
+            FROM unnest(v_untouched) AS untouched (place)
+            WHERE untouched.place = ANY (v_tried)
+        );
+        v_tried := v_tried || v_untouched;
+        -- Others hold all that is left: wait for one of them, by its place, so that this call never
+        -- waits for a second one while it holds the first.
+        IF v_locked = 0 THEN
+            SELECT
+                n.tableoid AS relation,
+                n.ctid AS place,
+                n.id,
+                n.user_id,
+                n.created_at
+            INTO v_held
+            FROM notifications AS n
+            WHERE n.deleted_at = v_started_at
+                AND (v_kept IS NULL OR concat_ws(' ', n.tableoid, n.ctid) <> ALL (v_kept))
+            LIMIT 1;
+            IF NOT FOUND THEN
+                RETURN NULL;
+            END IF;
+            PERFORM
+            FROM notifications AS n
+            WHERE n.tableoid = v_held.relation
+                AND n.ctid = v_held.place
+                AND n.id = v_held.id
+                AND (n.deleted_at = v_started_at) IS TRUE
+                AND (v_held.user_id IS NULL OR n.user_id = v_held.user_id)
+                AND (v_held.created_at IS NULL OR n.created_at = v_held.created_at)
+            FOR NO KEY UPDATE;
+            IF NOT FOUND THEN
+                RETURN 0::bigint;
+            END IF;
         END IF;
     END LOOP;
-    UPDATE notification_cleanup_runs AS r SET notifications_restored = r.notifications_restored + v_restored WHERE r.id = run_id;
+    UPDATE notification_cleanup_runs AS r
+    SET notifications_restored = r.notifications_restored + v_restored
+    WHERE r.id = restore_next_batch.run_id;
     RETURN v_restored;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
-'Undoes the next batch_size notifications of one run, in the order of the table, and returns how many. The first call gives up the batches that the run has left, after waiting for those in flight.
-Call it until it is NULL, each time in a transaction of its own. It skips what somebody holds, and waits for one of those when nothing else is left; 0 means that this one has gone meanwhile.';
+'Undoes the next batch_size notifications of one run, in the order of the table, and returns how '
+'many. The first call gives up the batches that the run has left, after waiting for those in '
+'flight.
+Call it until it is NULL, each time in a transaction of its own. It skips what another session '
+'holds, and waits for one of those when nothing else is left; 0 means that this one has changed or '
+'gone meanwhile.';
 REVOKE ALL ON FUNCTION restore_next_batch(bigint, integer) FROM PUBLIC;
 -- end of sql/undo/restore_next_batch.sql
 
 -- frozen copy of sql/undo/restore_notifications.sql
--- Undo of one run in one transaction: SELECT restore_notifications(7);
+-- Undo of one run in one transaction.
+--
+--     SELECT restore_notifications(7);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION restore_notifications(run_id bigint)
+CREATE OR REPLACE FUNCTION restore_notifications(
+    run_id bigint
+)
 RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 DECLARE
     v_restored bigint := 0::bigint;
     v_batch bigint := 0::bigint;
 BEGIN
-    WHILE v_batch IS NOT NULL LOOP  -- once, and again for what somebody held
+    -- The calls that follow the first are for what another session held.
+    WHILE v_batch IS NOT NULL LOOP
         v_restored := v_restored + v_batch;
-        v_batch := restore_next_batch(run_id, 100000);
+        v_batch := restore_next_batch(restore_notifications.run_id, 100000);
     END LOOP;
     RETURN v_restored;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_notifications(bigint) IS
-'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for those in flight, clears deleted_at on exactly the rows it deleted that are still there, and returns how many. Raise max_notifications first, or the next run deletes them again.
+'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for '
+'those in flight, clears deleted_at on exactly the rows it deleted that are still there, and '
+'returns how many. Raise max_notifications first, or the next run deletes them again.
 On a table in use call restore_next_batch() instead: this holds what it restores until its end.';
 REVOKE ALL ON FUNCTION restore_notifications(bigint) FROM PUBLIC;
 -- end of sql/undo/restore_notifications.sql
 
+-- frozen copy of sql/doctor/notification_cleanup_health.sql
+-- What a monitor asks, in one row.
+--
+--     SELECT * FROM notification_cleanup_health;
+CREATE OR REPLACE VIEW notification_cleanup_health AS
+SELECT
+    last_run.finished_at AS last_finished_at,
+    CASE
+        WHEN EXISTS (
+            SELECT
+            FROM notification_cleanup_open_runs AS o
+            WHERE o.stopped_at IS NOT NULL
+        ) THEN 'stopped'
+        WHEN last_run.id IS NULL THEN 'never ran'
+        WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
+        WHEN last_run.notifications_deleted > 0 THEN 'deleted'
+        ELSE 'nothing to delete'
+    END AS last_outcome,
+    floor(
+        extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60
+    )::bigint AS minutes_since_last_finished,
+    last_run.users_still_over_limit,
+    (
+        SELECT count(*)
+        FROM notification_cleanup_runs AS r
+        WHERE r.finished_at IS NULL
+            AND r.started_at > now() - cleanup_run_lifetime()
+    ) AS runs_unfinished,
+    (
+        SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
+        FROM notification_cleanup_runs AS r
+        WHERE coalesce(r.finished_at, r.started_at) > (
+            SELECT min(coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity'))
+            FROM notification_tables() AS t
+            JOIN pg_stat_all_tables AS s ON s.relid = t.relation
+            WHERE s.n_dead_tup > 0
+        )
+    ) AS notifications_to_vacuum
+FROM (VALUES (1)) AS one_row
+LEFT JOIN (
+    SELECT *
+    FROM notification_cleanup_runs AS r
+    WHERE r.finished_at IS NOT NULL
+    ORDER BY r.finished_at DESC
+    LIMIT 1
+) AS last_run ON true;
+COMMENT ON VIEW notification_cleanup_health IS
+'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an '
+'end, and if the table needs a VACUUM.';
+COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
+'When the last finished run ended; NULL if none ever did.';
+COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
+'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
+'while a run waits for the next call to go on.';
+COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
+'Whole minutes since last_finished_at.';
+COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
+'Users that the run left over the limit.';
+COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS
+'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
+COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
+'What runs have deleted since the last VACUUM of the table: until the next one, each count of live '
+'notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 '
+'on Citus.';
+REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
+-- end of sql/doctor/notification_cleanup_health.sql
+
 -- +goose Down
--- SET search_path FROM CURRENT then pins the schema that goose installs into, and temporary objects last.
+-- SET search_path FROM CURRENT then pins the schema that goose installs into,
+-- and temporary objects last.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
-DROP FUNCTION notification_deleted_shards;
-DROP FUNCTION notification_shards;
-DROP FUNCTION notification_cleanup_doctor;
 DROP VIEW notification_cleanup_health;
-DROP FUNCTION notification_cleanup_indexes;
-DROP FUNCTION notification_replicas;
-DROP FUNCTION stop_notification_cleanup;
-DROP FUNCTION throttle_notification_cleanup;
-DROP FUNCTION notification_excess;
-DROP FUNCTION notification_inboxes;
-DROP FUNCTION notification_stats;
-DROP FUNCTION preview_notification_cleanup;
-DROP FUNCTION preview_notification_limits;
-DROP FUNCTION cleanup_next_batch;
-DROP FUNCTION cleanup_notifications;
-DROP PROCEDURE cleanup_notifications_in_batches;
-DROP FUNCTION end_notification_cleanup;
-DROP FUNCTION open_notification_cleanup;
-DROP FUNCTION plan_notification_cleanup;
-DROP FUNCTION purge_notifications;
-DROP FUNCTION restore_next_batch;
-DROP FUNCTION restore_notifications;
+DROP FUNCTION restore_notifications(bigint);
+DROP FUNCTION restore_next_batch(bigint, integer);
+DROP FUNCTION purge_notifications(interval, integer);
+DROP FUNCTION warn_without_index();
+DROP FUNCTION sweep_cleanup_batch(bigint, bigint, text);
+DROP FUNCTION settle_notification_cleanup(bigint);
+DROP FUNCTION record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval);
+DROP FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]);
+DROP FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval);
+DROP FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]);
+DROP FUNCTION give_up_notification_cleanup(bigint);
+DROP FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]);
+DROP FUNCTION continue_notification_cleanup(integer, integer);
+DROP FUNCTION close_notification_cleanup(bigint);
+DROP FUNCTION cleanup_run_lifetime();
+DROP FUNCTION cleanup_run_is_rewritten(bigint);
+DROP PROCEDURE cleanup_notifications_in_batches(
+        integer, integer, integer, interval, double precision, interval
+    );
+DROP FUNCTION cleanup_notifications(integer, integer, notification_user_id[]);
+DROP FUNCTION cleanup_next_batch(bigint);
+DROP FUNCTION cleanup_batch_pruning_users(bigint, bigint);
+DROP FUNCTION cleanup_batch_is_rewritten(bigint, bigint);
+DROP FUNCTION claim_cleanup_batch(bigint, timestamptz);
+DROP FUNCTION check_run_id(bigint);
+DROP FUNCTION preview_notification_limits(integer[], integer);
+DROP FUNCTION preview_notification_cleanup(integer, integer);
+DROP FUNCTION notification_stats(integer);
+DROP FUNCTION notification_excess(notification_user_id[], integer, timestamptz);
+DROP FUNCTION notification_crowds(integer, notification_user_id[]);
+DROP FUNCTION check_cleanup_limits(integer, integer);
+DROP FUNCTION stop_notification_cleanup(bigint);
+DROP FUNCTION pace_notification_cleanup(bigint, double precision, interval);
+DROP FUNCTION pace_after_batch(bigint, interval);
+DROP FUNCTION notification_replicas();
+DROP FUNCTION check_cleanup_pace(double precision, interval);
+DROP FUNCTION await_cleanup_pace(bigint, timestamptz);
+DROP FUNCTION notification_tables();
+DROP FUNCTION notification_index_templates();
+DROP FUNCTION notification_index_scans();
+DROP FUNCTION notification_cron_jobs();
+DROP FUNCTION notification_cleanup_indexes();
+DROP FUNCTION notification_cleanup_doctor();
+DROP FUNCTION spread_batches_over_shards(bigint);
+DROP FUNCTION pin_tid_scans_on_workers();
+DROP FUNCTION notification_shards(notification_user_id[]);
+DROP FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer);
+DROP FUNCTION deleted_on_worker(bigint, bigint, bigint[]);
+DROP FUNCTION count_lost_commits(bigint);

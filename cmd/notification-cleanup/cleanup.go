@@ -53,11 +53,13 @@ func (a *app) cleanup(ctx context.Context) error {
 		} else {
 			err = a.doBatches(ctx, runID, planned)
 		}
-		finished, reportErr := a.report(ctx, runID, start)
+		end, reportErr := a.report(ctx, runID, start)
 		if err := errors.Join(err, reportErr); err != nil {
 			return err
 		}
-		if !finished {
+		if end.Rewritten {
+			startedAt = time.Time{} // the table is another file now: plan anew
+		} else if !end.Finished {
 			return errGivenUp
 		}
 	}
@@ -101,24 +103,50 @@ func (a *app) transaction(ctx context.Context, sql string, args []any, row ...an
 	})
 }
 
+// outcome is what the record of a run says in the end.
+type outcome struct {
+	UsersCleaned int64
+	Deleted      int64
+	Skipped      int64
+	Changed      int64
+	Finished     bool
+	Rewritten    bool // given up, because the table was rewritten or replaced since the plan
+}
+
+// message says in the log how the run ended.
+func (o outcome) message() string {
+	switch {
+	case o.Finished:
+		return "finished run"
+	case o.Rewritten:
+		return "gave run up, because its table was rewritten, and plans anew"
+	default:
+		return "ended run early, the next one goes on from here"
+	}
+}
+
 // report logs and prints what the run has committed, also after ctx is done.
-func (a *app) report(ctx context.Context, runID int64, start time.Time) (finished bool, err error) {
+func (a *app) report(ctx context.Context, runID int64, start time.Time) (outcome, error) {
 	ctx, cancel := reportContext(ctx)
 	defer cancel()
-	var users, deleted, skipped int64
-	if err := a.pool.QueryRow(ctx, `SELECT users_cleaned, notifications_deleted, notifications_skipped, finished_at IS NOT NULL
-		FROM notification_cleanup_runs WHERE id = $1`, runID).Scan(&users, &deleted, &skipped, &finished); err != nil {
+	rows, _ := a.pool.Query(ctx, `SELECT users_cleaned, notifications_deleted, notifications_skipped,
+			notifications_changed, finished_at IS NOT NULL, cleanup_run_is_rewritten(id)
+		FROM notification_cleanup_runs
+		WHERE id = $1`, runID)
+	o, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[outcome])
+	if err != nil {
 		err = fmt.Errorf("read the record of run %d: %w", runID, err)
 		a.log.Error("no report", "error", oneLine(err)) // after a signal nobody else says so
-		return false, err
+		return o, err
 	}
-	message := "finished run"
-	if !finished {
-		message = "ended run early, the next one goes on from here"
-	}
-	a.log.Info(message, "run_id", runID, "users_cleaned", users, "notifications_deleted", deleted,
-		"notifications_skipped", skipped, "duration_seconds", time.Since(start).Seconds())
-	return finished, a.show(ctx, true, "", `SELECT * FROM notification_cleanup_runs WHERE id = $1`, runID)
+	a.log.Info(o.message(),
+		"run_id", runID,
+		"users_cleaned", o.UsersCleaned,
+		"notifications_deleted", o.Deleted,
+		"notifications_skipped", o.Skipped,
+		"notifications_changed", o.Changed,
+		"duration_seconds", time.Since(start).Seconds())
+	return o, a.show(ctx, true, "", `SELECT * FROM notification_cleanup_runs WHERE id = $1`, runID)
 }
 
 // reportContext gives ctx a little more time, when it is done, to say what was committed.

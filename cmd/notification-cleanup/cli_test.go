@@ -27,8 +27,8 @@ func TestRunEqualsTheFunction(t *testing.T) {
 	ids, record := deletedBy(func(d *pgtest.Database) { d.Exec(`SELECT cleanup_notifications()`) })
 	for _, args := range [][]string{
 		{},
-		{"run", "-batch-size", "1"},
-		{"-batch-size=1", "run", "-workers", "2"},
+		{"run", "-batch-size", "100"},
+		{"-batch-size=100", "run", "-workers", "2"},
 	} {
 		gotIDs, gotRecord := deletedBy(func(d *pgtest.Database) {
 			if _, stderr, status := command(t, d, nil, args...); status != 0 {
@@ -56,7 +56,7 @@ func TestEachWorkerHasAConnection(t *testing.T) {
 	other.Exec(`BEGIN; LOCK TABLE notifications IN EXCLUSIVE MODE`)
 	ended := make(chan int, 1)
 	go func() {
-		_, _, status := command(t, d, nil, "run", "-batch-size", "1", "-workers", "3")
+		_, _, status := command(t, d, nil, "run", "-batch-size", "100", "-workers", "3")
 		ended <- status
 	}()
 	d.Eventually(`
@@ -92,7 +92,7 @@ func TestTheLogTellsThePlanAndTheEnd(t *testing.T) {
 	for _, says := range []string{
 		`msg="planned run" run_id=1 users_over_limit=3 notifications_planned=1950 continued=false`,
 		`msg="finished run" run_id=1 users_cleaned=2 notifications_deleted=1950` +
-			` notifications_skipped=0 duration_seconds=`,
+			` notifications_skipped=0 notifications_changed=0 duration_seconds=`,
 	} {
 		if !strings.Contains(stderr, says) {
 			t.Errorf("no %s in %s", says, stderr)

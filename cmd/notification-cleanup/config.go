@@ -19,7 +19,7 @@ type Config struct {
 	DatabaseURL      string        `env:"DATABASE_URL" usage:"connection string (default: the PG* variables)"`
 	MaxNotifications int32         `env:"MAX_NOTIFICATIONS, default=1000" for:"run preview limits stats" usage:"live notifications a user may have before the cleanup acts"`
 	MinKeep          int32         `env:"MIN_KEEP, default=100" for:"run preview limits" usage:"newest read notifications that each user keeps"`
-	BatchSize        int32         `env:"BATCH_SIZE, default=10000" for:"run purge restore" usage:"notifications a transaction deletes or restores, about; no less than one page of the table"`
+	BatchSize        int32         `env:"BATCH_SIZE, default=10000" for:"run purge restore" usage:"notifications a transaction deletes or restores"`
 	PauseFactor      float64       `env:"PAUSE_FACTOR, default=0" for:"run" usage:"after each batch rest this many times as long as it took"`
 	MaxReplicaLag    time.Duration `env:"MAX_REPLICA_LAG" for:"run" usage:"before each batch wait until no standby and no logical slot is further behind, such as 30s (default: no limit)"`
 	Workers          int32         `env:"WORKERS, default=1" for:"run" usage:"batches at the same time, each on its own connection"`
@@ -47,7 +47,7 @@ func (c Config) Validate() error {
 	}
 	check(c.MaxNotifications >= 1, "MAX_NOTIFICATIONS is %d, takes 1 or more", c.MaxNotifications)
 	check(c.MinKeep >= 0 && c.MinKeep <= c.MaxNotifications, "MIN_KEEP is %d, takes 0 to MAX_NOTIFICATIONS (%d)", c.MinKeep, c.MaxNotifications)
-	check(c.BatchSize >= 1, "BATCH_SIZE is %d, takes 1 or more", c.BatchSize)
+	check(c.BatchSize >= 1 && c.BatchSize <= 1000000, "BATCH_SIZE is %d, takes 1 to 1000000", c.BatchSize)
 	check(c.PauseFactor >= 0 && c.PauseFactor <= 1000, "PAUSE_FACTOR is %v, takes 0 to 1000", c.PauseFactor)
 	check(c.MaxReplicaLag >= 0, "MAX_REPLICA_LAG is %v, takes a duration such as 30s", c.MaxReplicaLag)
 	check(c.Workers >= 1 && c.Workers <= 64, "WORKERS is %d, takes 1 to 64", c.Workers)

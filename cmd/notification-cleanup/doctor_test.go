@@ -19,18 +19,27 @@ func TestTheDoctorOfTheProgramFailsWhereSomethingIsWrong(t *testing.T) {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
 	}
 	if text := asText(t, d, "doctor"); strings.Count(text, "\n") != 14 ||
-		!strings.Contains(text, "\nok  server               a primary\n") {
+		!strings.Contains(text, "\nok    server               a primary\n") {
 		t.Errorf("text is\n%s", text)
 	}
 	d.Exec("DROP INDEX notifications_live_idx")
+	stdout, stderr, status = command(t, d, nil, "doctor")
+	if status != 0 || stdout != rows() || stderr != "" {
+		t.Errorf("with a warning exit status %d, stdout %s, stderr %s", status, stdout, stderr)
+	}
+	d.Exec("ALTER TABLE notifications DROP CONSTRAINT notifications_pkey")
 	stdout, stderr, status = command(t, d, nil, "doctor")
 	if status != 1 || stdout != rows() || stderr != "something is wrong, in 1 of the checks" {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
 	}
 	stdout, _, status = command(t, d, map[string]string{"FORMAT": "text"}, "doctor")
-	const says = "\nWRONG  indexes              notifications has no valid one for live" +
-		" notifications\n                            -> CREATE INDEX CONCURRENTLY notifications_live_idx "
-	if status != 1 || strings.Count(stdout, "\n") != 15 || !strings.Contains(stdout, says) {
+	const says = "\nfailure  table                id has no unique index\n" +
+		"                              -> Undo that, or adopt it"
+	const warns = "\nwarning  indexes              notifications has no valid one for live" +
+		" notifications\n                              -> CREATE INDEX CONCURRENTLY" +
+		" notifications_live_idx "
+	if status != 1 || strings.Count(stdout, "\n") != 16 || !strings.Contains(stdout, says) ||
+		!strings.Contains(stdout, warns) {
 		t.Errorf("exit status %d, text is\n%s", status, stdout)
 	}
 }
@@ -83,7 +92,7 @@ func TestBeforeAnInstallationTheDoctorSaysWhatItWouldDo(t *testing.T) {
 					t.Errorf("stdout does not say %q: %s", says, stdout)
 				}
 			}
-			if status != test.status || !strings.Contains(stdout, `{"name":"rights","ok":true,`) ||
+			if status != test.status || !strings.Contains(stdout, `{"name":"rights","severity":"ok",`) ||
 				pgtest.One[string](d, state) != before ||
 				pgtest.One[string](d, pgtest.OurObjects) != "" {
 				t.Errorf(
@@ -120,7 +129,7 @@ func TestBeforeAnInstallationTheDoctorNamesTheMissingRights(t *testing.T) {
 	} {
 		d.Exec(grant)
 		stdout, stderr, status := command(t, d, nil, "doctor")
-		if strings.Contains(stdout, `{"name":"rights","ok":true`) != want || (status == 0) != want {
+		if strings.Contains(stdout, `{"name":"rights","severity":"ok"`) != want || (status == 0) != want {
 			t.Errorf("after %q exit status %d, stdout %s, stderr %s", grant, status, stdout, stderr)
 		}
 		d.Exec(

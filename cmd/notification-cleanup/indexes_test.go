@@ -137,21 +137,24 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 			`
 				CREATE TABLE "In Box" (id bigint PRIMARY KEY, kind varchar(10), number integer, "Read" boolean,
 					made timestamp(0), gone timestamptz)`,
-			`CREATE VIEW users_inbox AS SELECT *, ctid FROM "In Box" AS n WHERE kind IN ('user', 'n.')`,
 			`
-				CREATE VIEW notifications AS SELECT ctid, id, kind || number AS user_id,
+				CREATE VIEW users_inbox AS
+				SELECT *, ctid, tableoid FROM "In Box" AS n WHERE kind IN ('user', 'n.')`,
+			`
+				CREATE VIEW notifications AS SELECT ctid, tableoid, id, kind || number AS user_id,
 					CASE WHEN "Read" THEN 'read' ELSE 'unread' END AS status, made AS created_at,
 					gone AS deleted_at
 				FROM users_inbox`}, []string{
-			`CREATE INDEX CONCURRENTLY ON public."In Box" (((kind)::text || (number)::text))` +
-				` WHERE (gone IS NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`,
+			`CREATE INDEX CONCURRENTLY ON public."In Box" ((((kind)::text || (number)::text)))` +
+				` INCLUDE (kind, number)` +
+				` WHERE ((gone IS NULL) AND ((kind)::text = ANY ('{user,n.}'::text[])));`,
 			`CREATE INDEX CONCURRENTLY ON public."In Box" (gone)` +
-				` WHERE (gone IS NOT NULL) AND ((kind)::text = ANY ('{user,n.}'::text[]));`}},
+				` WHERE ((gone IS NOT NULL) AND ((kind)::text = ANY ('{user,n.}'::text[])));`}},
 		"view of a partitioned table": {[]string{
 			pgtest.Partitioned["range"],
 			`ALTER TABLE notifications RENAME TO inbox; ALTER TABLE inbox RENAME user_id TO owner`,
 			`
-				CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id, status, created_at, deleted_at
+				CREATE VIEW notifications AS SELECT ctid, tableoid, id, owner AS user_id, status, created_at, deleted_at
 				FROM inbox`}, []string{
 			"CREATE INDEX CONCURRENTLY ON public.p1 (owner) WHERE (deleted_at IS NULL);",
 			"CREATE INDEX CONCURRENTLY ON public.p2 (owner) WHERE (deleted_at IS NULL);",

@@ -127,7 +127,7 @@ func blockedProgram(
 	t.Helper()
 	d.Exec(pgtest.Inboxes)
 	release = d.BlockUser2()
-	cmd, stdout, stderr = process(t, d.URL(), "run", "-batch-size", "1")
+	cmd, stdout, stderr = process(t, d.URL(), "run", "-batch-size", "100")
 	d.Eventually(pgtest.Blocked)
 	return cmd, stdout, stderr, release
 }

@@ -81,7 +81,7 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 			[]string{
 				"deleted_at is missing",
 				"ctid is missing from the view",
-				"CREATE VIEW cleanup.notifications AS SELECT ctid, id",
+				"CREATE VIEW cleanup.notifications AS SELECT ctid, tableoid, id",
 			}},
 		"view of something else": {`
 			CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS id, 1 AS user_id, 'read'::text AS status,
@@ -98,14 +98,14 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 		"view that computes deleted_at": {`
 			CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text,
 				created_at timestamptz, removed_at timestamp);
-			CREATE VIEW notifications AS SELECT ctid, id, user_id, status, created_at,
+			CREATE VIEW notifications AS SELECT ctid, tableoid, id, user_id, status, created_at,
 				removed_at::timestamptz AS deleted_at
 			FROM inbox`,
 			[]string{"deleted_at of the view cannot be updated"}},
 		"security barrier": {`
 			CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text,
 				created_at timestamptz, deleted_at timestamptz);
-			CREATE VIEW notifications WITH (security_barrier) AS SELECT ctid, * FROM inbox`,
+			CREATE VIEW notifications WITH (security_barrier) AS SELECT ctid, tableoid, * FROM inbox`,
 			[]string{"the view must not be a security_barrier"}},
 		"other schema": {`CREATE SCHEMA postgres; CREATE TABLE public.notifications (id integer)`,
 			[]string{"not in schema postgres", "SCHEMA"}},

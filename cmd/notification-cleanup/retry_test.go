@@ -50,7 +50,7 @@ func TestALockTimeoutIsRetriedUntilTheTableIsFree(t *testing.T) {
 	d.Exec(pgtest.Inboxes)
 	d.Exec(pgtest.SetForDatabase("lock_timeout = '20ms'"))
 	d.Exec("BEGIN; LOCK TABLE notifications")
-	cmd, stdout, stderr := process(t, d.URL(), "run", "-batch-size", "1")
+	cmd, stdout, stderr := process(t, d.URL(), "run", "-batch-size", "100")
 	for !strings.Contains(stderr.String(), "retrying") { // at least once
 		time.Sleep(time.Millisecond)
 	}
@@ -126,13 +126,13 @@ func TestACommitThatIsStillUnderWayIsNotCountedTwice(t *testing.T) {
 	for name, test := range map[string]struct{ trigger, size, waits string }{
 		"the plan's": {`
 			UPDATE OF notifications_planned
-				ON notification_cleanup_runs`, "1", fmt.Sprintf(
+				ON notification_cleanup_runs`, "100", fmt.Sprintf(
 			other, "plan_notification_cleanup", "wait_event = 'advisory'",
 		)},
 		// The next batch is done, but for the run's record.
 		"a batch's": {`
 			UPDATE OF notifications_deleted
-				ON notification_cleanup_runs`, "1", fmt.Sprintf(
+				ON notification_cleanup_runs`, "100", fmt.Sprintf(
 			other, "cleanup_next_batch", "wait_event = 'transactionid'",
 		)},
 		// There is no other batch: the next call returns 0, and so on.
@@ -188,7 +188,7 @@ func TestACommitThatACrashHasLostIsRepeated(t *testing.T) {
 		CREATE CONSTRAINT TRIGGER block AFTER UPDATE ON notifications DEFERRABLE INITIALLY DEFERRED
 		FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid) EXECUTE FUNCTION block();
 		SELECT pg_advisory_lock(1)`)
-	cmd, stdout, stderr := process(t, d.URL(), "run", "-batch-size", "1")
+	cmd, stdout, stderr := process(t, d.URL(), "run", "-batch-size", "100")
 	d.Eventually(pgtest.Blocked) // while it commits
 	s.Kill()
 	s.Start()

@@ -149,7 +149,7 @@ func (a *app) history(ctx context.Context) error {
 	if a.cfg.Format == "text" {
 		columns = `id, started_at AS "when", to_char(finished_at - started_at, 'HH24:MI:SS.MS') AS how_long, users_cleaned AS users, notifications_deleted AS deleted, notifications_skipped AS skipped,
 			CASE WHEN notifications_restored > 0 THEN 'restored' WHEN finished_at IS NOT NULL THEN 'finished'
-				WHEN id IN (SELECT run_id FROM notification_cleanup_throttles WHERE stopped_at IS NOT NULL) THEN 'stopped' ELSE 'unfinished' END AS outcome`
+				WHEN id IN (SELECT run_id FROM notification_cleanup_open_runs WHERE stopped_at IS NOT NULL) THEN 'stopped' ELSE 'unfinished' END AS outcome`
 	}
 	return a.show(ctx, false, "no run yet", `SELECT `+columns+` FROM notification_cleanup_runs ORDER BY id DESC LIMIT 20`)
 }

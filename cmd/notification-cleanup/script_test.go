@@ -50,7 +50,7 @@ func TestTheScriptInstallsInPsqlWhatUpInstalls(t *testing.T) {
 		"a view": `
 			CREATE TABLE inbox (id bigint PRIMARY KEY, owner bigint, seen text, made timestamptz,
 				gone timestamptz);
-			CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id, seen AS status,
+			CREATE VIEW notifications AS SELECT ctid, tableoid, id, owner AS user_id, seen AS status,
 				made AS created_at, gone AS deleted_at
 			FROM inbox`,
 		"half of it": `

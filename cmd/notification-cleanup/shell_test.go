@@ -214,7 +214,7 @@ func TestARunOnATerminalEndsWithItsRecordAsPeopleReadIt(t *testing.T) {
 		"\nstarted at               " + inTokyo + "\n",
 		"\nnotifications deleted                  1,950\n",
 		"planned run run_id=1 users_over_limit=3 notifications_planned=1,950\n",
-		"finished run run_id=1 users_cleaned=2 notifications_deleted=1,950 notifications_skipped=0" +
+		"finished run run_id=1 users_cleaned=2 notifications_deleted=1,950 notifications_skipped=0 notifications_changed=0" +
 			" duration_seconds=",
 	} {
 		if !strings.Contains(got, line) {

@@ -19,7 +19,7 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 			cmd, stdout, stderr := process(
 				t,
 				d.URL(),
-				append([]string{"run", "-batch-size", "1"}, arguments...)...)
+				append([]string{"run", "-batch-size", "100"}, arguments...)...)
 			if name == "signal" {
 				d.Eventually(pgtest.Blocked)
 				_ = cmd.Process.Signal(os.Interrupt)
@@ -43,7 +43,7 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 
 			// What it left is a run of its own for the next call, which prints both.
 			release()
-			next, log, status := command(t, d, nil, "run", "-batch-size", "1")
+			next, log, status := command(t, d, nil, "run", "-batch-size", "100")
 			want := pgtest.One[string](d, `
 				SELECT string_agg(row_to_json(r)::text || chr(10), '' ORDER BY id)
 				FROM notification_cleanup_runs AS r`)
@@ -66,7 +66,9 @@ func TestARunThatSomebodyGivesUpStopsEarly(t *testing.T) {
 	d := pgtest.New(t)
 	cmd, stdout, stderr, release := blockedProgram(t, d)
 	other := d.OpenSession()
-	other.Exec("BEGIN; SELECT FROM notification_cleanup_batches WHERE NOT done FOR UPDATE SKIP LOCKED")
+	other.Exec(`
+		BEGIN;
+		SELECT FROM notification_cleanup_batches WHERE done_at IS NULL FOR UPDATE SKIP LOCKED`)
 	release()
 	// It waits for the batch, and restores that, too.
 	restored := pgtest.One[int](other, "SELECT restore_notifications(1)")
@@ -101,7 +103,7 @@ func TestAFailedRunHasNoEnd(t *testing.T) {
 		CREATE TRIGGER fail BEFORE UPDATE ON notifications
 		FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid)
 		EXECUTE FUNCTION fail()`)
-	_, stderr, status := command(t, d, nil, "run", "-batch-size", "1")
+	_, stderr, status := command(t, d, nil, "run", "-batch-size", "100")
 	const record = `
 		SELECT row(notifications_deleted, finished_at IS NULL)::text FROM notification_cleanup_runs`
 	if got := pgtest.One[string](d, record); status != 1 || got != "(1000,t)" {
@@ -146,7 +148,7 @@ func TestStopEndsEverySessionAfterItsBatch(t *testing.T) {
 	}
 	if !strings.HasSuffix(
 		notices(),
-		"run 1: stopped by stop_notification_cleanup(), the next call of the job goes on from here\n",
+		"run 1: stopped by stop_notification_cleanup(), the next call of the job continues it\n",
 	) {
 		t.Errorf("the procedure was told %q", notices())
 	}

@@ -60,7 +60,7 @@ func TestAStandbyShowsWhatWouldGoAndCleansUpOnceItIsPromoted(t *testing.T) {
 	}
 
 	// Once it is promoted, it goes on with the run that the primary had begun.
-	writing.Batch(writing.Plan("batch_size => 1"))
+	writing.Batch(writing.Plan("batch_size => 100"))
 	d.Eventually(replayed(writing))
 	d.Exec("SELECT pg_promote()")
 	stdout, stderr, status := command(t, d, nil)
@@ -132,7 +132,7 @@ func TestPgBouncerInTransactionMode(t *testing.T) {
 	d.Exec(pgtest.Inboxes)
 	before := pgtest.One[string](d, pgtest.LiveChecksum)
 	pooled := map[string]string{"DATABASE_URL": pgbouncer(t, d)}
-	stdout, stderr, status := command(t, d, pooled, "run", "-batch-size", "1", "-workers", "4")
+	stdout, stderr, status := command(t, d, pooled, "run", "-batch-size", "100", "-workers", "4")
 	expectWholeRun(t, d, status, stdout, stderr)
 	if got := pgtest.One[string](d, `
 		SELECT application_name FROM notification_cleanup_runs`); got != "notification-cleanup" {
@@ -157,7 +157,7 @@ func TestASignalStopsTheStatementBehindPgBouncer(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	d.BlockUser2()
-	cmd, stdout, stderr := process(t, pgbouncer(t, d), "run", "-batch-size", "1")
+	cmd, stdout, stderr := process(t, pgbouncer(t, d), "run", "-batch-size", "100")
 	d.Eventually(pgtest.Blocked)
 	_ = cmd.Process.Signal(os.Interrupt)
 	_ = cmd.Wait()

@@ -73,6 +73,8 @@ func main() {
 		func(string) error { b.mode, measure = large, b.measureLarge; return nil })
 	flag.BoolFunc("huge", "measure on parts of a table of which there is no room for copies",
 		func(string) error { measure = b.measureHuge; return nil })
+	flag.BoolFunc(growth, "measure how the cost of a notification changes with the number of users and with partitions",
+		func(string) error { measure = b.measureGrowth; return nil })
 	flag.BoolFunc("citus", "compare the coordinator of a cluster with its workers", func(string) error { measure = b.measureCitus; return nil })
 	flag.StringVar(&b.keys, "keys", "uuid", "ids of the table of -huge: uuid, which are random, or bigint, in the order of time")
 	flag.Parse()

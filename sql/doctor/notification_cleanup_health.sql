@@ -1,32 +1,64 @@
--- What a monitor asks, in one row: SELECT * FROM notification_cleanup_health;
+-- What a monitor asks, in one row.
+--
+--     SELECT * FROM notification_cleanup_health;
 CREATE OR REPLACE VIEW notification_cleanup_health AS
 SELECT
     last_run.finished_at AS last_finished_at,
     CASE
-        WHEN EXISTS (SELECT FROM notification_cleanup_throttles AS t WHERE t.stopped_at IS NOT NULL) THEN 'stopped'
+        WHEN EXISTS (
+            SELECT
+            FROM notification_cleanup_open_runs AS o
+            WHERE o.stopped_at IS NOT NULL
+        ) THEN 'stopped'
         WHEN last_run.id IS NULL THEN 'never ran'
         WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
         WHEN last_run.notifications_deleted > 0 THEN 'deleted'
         ELSE 'nothing to delete'
     END AS last_outcome,
-    floor(extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60)::bigint AS minutes_since_last_finished,
+    floor(
+        extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60
+    )::bigint AS minutes_since_last_finished,
     last_run.users_still_over_limit,
-    (SELECT count(*) FROM notification_cleanup_runs AS r WHERE r.finished_at IS NULL AND r.started_at > now() - interval '36 hours') AS runs_unfinished,
+    (
+        SELECT count(*)
+        FROM notification_cleanup_runs AS r
+        WHERE r.finished_at IS NULL
+            AND r.started_at > now() - cleanup_run_lifetime()
+    ) AS runs_unfinished,
     (
         SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
         FROM notification_cleanup_runs AS r
         WHERE coalesce(r.finished_at, r.started_at) > (
-            SELECT min(coalesce(greatest(t.last_vacuum, t.last_autovacuum), '-infinity'))
-            FROM pg_stat_all_tables AS t
-            WHERE t.n_dead_tup > 0 AND (t.relid = 'notifications'::regclass OR t.relid IN (SELECT p.relid FROM pg_partition_tree('notifications') AS p))
+            SELECT min(coalesce(greatest(s.last_vacuum, s.last_autovacuum), '-infinity'))
+            FROM notification_tables() AS t
+            JOIN pg_stat_all_tables AS s ON s.relid = t.relation
+            WHERE s.n_dead_tup > 0
         )
     ) AS notifications_to_vacuum
-FROM (VALUES (1)) AS one_row LEFT JOIN (SELECT * FROM notification_cleanup_runs AS r WHERE r.finished_at IS NOT NULL ORDER BY r.finished_at DESC LIMIT 1) AS last_run ON true;
-COMMENT ON VIEW notification_cleanup_health IS 'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an end, and if the table needs a VACUUM.';
-COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS 'When the last finished run ended; NULL if none ever did.';
-COMMENT ON COLUMN notification_cleanup_health.last_outcome IS 'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, while a run waits for the next call to go on.';
-COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS 'Whole minutes since last_finished_at.';
-COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS 'Users whom that run left over the limit.';
-COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS 'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
-COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 for a view, and on Citus.';
+FROM (VALUES (1)) AS one_row
+LEFT JOIN (
+    SELECT *
+    FROM notification_cleanup_runs AS r
+    WHERE r.finished_at IS NOT NULL
+    ORDER BY r.finished_at DESC
+    LIMIT 1
+) AS last_run ON true;
+COMMENT ON VIEW notification_cleanup_health IS
+'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an '
+'end, and if the table needs a VACUUM.';
+COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
+'When the last finished run ended; NULL if none ever did.';
+COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
+'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
+'while a run waits for the next call to go on.';
+COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
+'Whole minutes since last_finished_at.';
+COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
+'Users that the run left over the limit.';
+COMMENT ON COLUMN notification_cleanup_health.runs_unfinished IS
+'Runs of the last 36 hours without an end: running now, or stopped, killed or given up before it.';
+COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
+'What runs have deleted since the last VACUUM of the table: until the next one, each count of live '
+'notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 '
+'on Citus.';
 REVOKE ALL ON notification_cleanup_health FROM PUBLIC;

@@ -1,64 +1,176 @@
--- Which index serves each table behind notifications, and what builds it where none does: SELECT * FROM notification_cleanup_indexes();
+-- Which index serves each table behind notifications, and what builds it where none does.
+--
+--     SELECT * FROM notification_cleanup_indexes();
 CREATE OR REPLACE FUNCTION notification_cleanup_indexes()
-RETURNS TABLE (relation regclass, purpose text, index regclass, statement text)
+RETURNS TABLE (
+    relation regclass,
+    purpose text,
+    index regclass,
+    statement text
+)
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off SET jit = off
-SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off SET max_parallel_workers_per_gather = 0
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
 AS $$
-DECLARE
-    v_explained json;
-    v_plan jsonb;
 BEGIN
-    -- A scan names the table behind any view, its columns and its condition.
-    EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT n.user_id, n.deleted_at INTO v_explained FROM notifications AS n;
-    v_plan := v_explained::jsonb;
-    PERFORM set_config(s.name, 'on', true) FROM unnest(ARRAY['enable_indexscan', 'enable_indexonlyscan', 'enable_bitmapscan']) AS s (name);
-    IF v_plan #>> '{0,Plan,Node Type}' NOT IN ('Append', 'Seq Scan') OR v_plan::text LIKE '%"Subplan Name"%' THEN RETURN; END IF;  -- of many tables
     RETURN QUERY
-    WITH tables AS MATERIALIZED (  -- and the partitioned one, from whose index a partition yet to come gets its own
-        SELECT t.oid, t.is_leaf, format('%s.%I', c.relnamespace::regnamespace, c.relname) AS name, p.purpose, w.key, w.condition,
-            string_to_array(translate(w.condition, '()', ''), ' AND ') AS terms
-        FROM jsonb_path_query(v_plan, 'strict $[0].Plan.**{0 to 2} ? (@."Node Type" == "Seq Scan")') AS s (scan)
-        CROSS JOIN (VALUES ('live', 0, 'NULL'), ('deleted', 1, 'NOT NULL')) AS p (purpose, number, value)
-        CROSS JOIN LATERAL (  -- without the alias: the pattern matches that, or a whole literal
-            SELECT '(''[^'']*'')|(?<!\w)' || regexp_replace(quote_ident(s.scan ->> 'Alias'), '(\W)', '\\\1', 'g') || '\.'
-        ) AS a (pattern)
-        CROSS JOIN LATERAL (
-            SELECT regexp_replace(s.scan -> 'Output' ->> p.number, a.pattern, '\1', 'g'),
-                regexp_replace(format('(%s IS %s)', s.scan #>> '{Output,1}', p.value) || coalesce(' AND ' || (s.scan ->> 'Filter'), ''), a.pattern, '\1', 'g')
-        ) AS w (key, condition)
-        CROSS JOIN LATERAL to_regclass(format('%I.%I', s.scan ->> 'Schema', s.scan ->> 'Relation Name')) AS leaf
-        CROSS JOIN LATERAL (
-            SELECT leaf, true UNION
-            SELECT coalesce((SELECT n.oid FROM pg_class AS n WHERE n.oid = 'notifications'::regclass AND n.relkind <> 'v'), pg_partition_root(leaf)), false
-        ) AS t (oid, is_leaf)
-        JOIN pg_class AS c ON c.oid = t.oid
-        WHERE t.is_leaf OR t.oid <> leaf
+    WITH templates AS MATERIALIZED (
+        SELECT
+            t.*,
+            format(
+                '%sON %I.%I (%s)%s WHERE %s',
+                -- An index of that name may be on a table that was renamed, or on another one.
+                CASE
+                    WHEN c.oid = 'notifications'::regclass AND name_taken.oid IS NULL
+                        THEN format('notifications_%s_idx ', t.purpose)
+                END,
+                namespace.nspname,
+                c.relname,
+                -- An expression stands in parentheses of its own.
+                CASE WHEN cardinality(t.included) > 0 THEN format('(%s)', t.key) ELSE t.key END,
+                ' INCLUDE (' || nullif(array_to_string(t.included, ', '), '') || ')',
+                t.condition
+            ) AS definition
+        FROM notification_index_templates() AS t
+        JOIN pg_class AS c ON c.oid = t.relation
+        JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+        LEFT JOIN pg_class AS name_taken ON name_taken.relnamespace = c.relnamespace
+            AND name_taken.relname = format('notifications_%s_idx', t.purpose)
+    ),
+    -- Indexes that are just like the template, whether they are valid or not.
+    alike AS MATERIALIZED (
+        SELECT
+            t.relation,
+            t.purpose,
+            i.indexrelid AS index,
+            i.indisvalid AS is_valid,
+            format('%I.%I', namespace.nspname, c.relname) AS name
+        FROM templates AS t
+        JOIN pg_index AS i ON i.indrelid = t.relation
+            AND NOT i.indisunique
+            AND i.indnkeyatts = 1
+            AND i.indnatts = 1 + cardinality(t.included)
+            AND pg_get_indexdef(i.indexrelid, 1, false) IN (t.key, format('(%s)', t.key))
+            AND pg_get_expr(i.indpred, i.indrelid) = t.condition
+        JOIN pg_class AS c ON c.oid = i.indexrelid
+        JOIN pg_am AS m ON m.oid = c.relam
+            AND m.amname = 'btree'
+        JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+    ),
+    leaves AS MATERIALIZED (
+        SELECT
+            s.relation,
+            s.purpose,
+            coalesce(s.index, valid.index) AS index,
+            valid.index IS NOT NULL AS has_alike,
+            invalid.name AS invalid
+        FROM notification_index_scans() AS s
+        LEFT JOIN LATERAL (
+            SELECT min(a.index)::regclass AS index
+            FROM alike AS a
+            WHERE a.relation = s.relation
+                AND a.purpose = s.purpose
+                AND a.is_valid
+        ) AS valid ON true
+        LEFT JOIN LATERAL (
+            SELECT min(a.name) AS name
+            FROM alike AS a
+            WHERE a.relation = s.relation
+                AND a.purpose = s.purpose
+                AND NOT a.is_valid
+        ) AS invalid ON true
+    ),
+    -- The partitioned table, from whose index a partition yet to come gets its own.
+    roots AS (
+        SELECT
+            t.relation,
+            t.purpose,
+            t.definition,
+            (
+                SELECT i.indexrelid::regclass
+                FROM pg_index AS i
+                WHERE i.indrelid = t.relation
+                    AND (
+                        i.indexrelid IN (
+                            SELECT a.index
+                            FROM alike AS a
+                            WHERE a.purpose = t.purpose
+                        )
+                        OR i.indexrelid IN (
+                            SELECT pg_partition_root(l.index)
+                            FROM leaves AS l
+                            WHERE l.purpose = t.purpose
+                        )
+                    )
+                ORDER BY
+                    i.indisvalid DESC,
+                    i.indexrelid
+                LIMIT 1
+            ) AS index
+        FROM templates AS t
+        JOIN pg_class AS c ON c.oid = t.relation
+            AND c.relkind = 'p'
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pg_inherits AS i
+            JOIN notification_tables() AS parent ON parent.relation = i.inhparent
+            WHERE i.inhrelid = t.relation
+        )
     ),
     found AS (
-        SELECT DISTINCT ON (t.purpose, t.oid) t.*, i.indexrelid, i.indisvalid, coalesce(i.indnatts = 1 AND NOT i.indisunique AND i.terms @> t.terms, true) AS exact
-        FROM tables AS t
-        LEFT JOIN LATERAL (
-            SELECT i.*, string_to_array(translate(pg_get_expr(i.indpred, i.indrelid), '()', ''), ' AND ') AS terms
-            FROM pg_index AS i
-            JOIN pg_class AS c ON c.oid = i.indexrelid AND c.relam = (SELECT m.oid FROM pg_am AS m WHERE m.amname = 'btree')
-            WHERE i.indrelid = t.oid AND pg_get_indexdef(i.indexrelid, 1, false) IN (t.key, '(' || t.key || ')')
-        ) AS i ON i.terms @> t.terms AND i.terms <@ t.terms OR t.purpose = 'deleted' AND coalesce(i.terms <@ t.terms, i.indrelid IS NOT NULL)
-        ORDER BY t.purpose, t.oid, i.indisvalid DESC, i.indexrelid
+        SELECT
+            l.relation,
+            l.purpose,
+            l.index,
+            true AS is_leaf,
+            CASE
+                WHEN l.index IS NOT NULL THEN NULL
+                WHEN l.invalid IS NOT NULL THEN 'REINDEX INDEX CONCURRENTLY ' || l.invalid
+                ELSE 'CREATE INDEX CONCURRENTLY ' || t.definition
+            END AS statement
+        FROM leaves AS l
+        LEFT JOIN templates AS t ON t.relation = l.relation
+            AND t.purpose = l.purpose
+        UNION ALL
+        SELECT
+            r.relation,
+            r.purpose,
+            valid.indexrelid::regclass,
+            false,
+            -- Once each partition has its index, that of the partitioned table only takes them.
+            -- Where another index serves a partition, this one would be built there, and would
+            -- stop everybody meanwhile.
+            CASE
+                WHEN r.index IS NULL AND NOT EXISTS (
+                    SELECT
+                    FROM leaves AS l
+                    WHERE l.purpose = r.purpose
+                        AND l.index IS NOT NULL
+                        AND NOT l.has_alike
+                ) THEN 'SET LOCAL statement_timeout = ''2s''; CREATE INDEX ' || r.definition
+            END
+        FROM roots AS r
+        LEFT JOIN pg_index AS valid ON valid.indexrelid = r.index
+            AND valid.indisvalid
     )
-    SELECT f.oid::regclass, CASE WHEN f.is_leaf THEN f.purpose END, CASE WHEN f.indisvalid THEN f.indexrelid::regclass END,
-        CASE
-            WHEN f.is_leaf AND NOT f.indisvalid THEN format('REINDEX INDEX CONCURRENTLY %s', f.indexrelid::regclass)
-            WHEN f.indexrelid IS NULL AND (f.is_leaf OR bool_and(f.exact) OVER (PARTITION BY f.purpose)) THEN
-                -- Once each partition has its index, that of the partitioned table only takes them.
-                format(CASE WHEN f.is_leaf THEN 'CREATE INDEX CONCURRENTLY ' ELSE 'SET LOCAL statement_timeout = ''2s''; CREATE INDEX ' END || '%sON %s (%s) WHERE %s',
-                    CASE WHEN f.oid = 'notifications'::regclass THEN 'notifications_' || f.purpose || '_idx ' END, f.name, f.key, f.condition)
-        END
+    SELECT
+        f.relation,
+        CASE WHEN f.is_leaf THEN f.purpose END,
+        f.index,
+        f.statement
     FROM found AS f
-    ORDER BY f.purpose DESC, f.is_leaf DESC, f.oid;
+    ORDER BY
+        f.purpose DESC,
+        f.is_leaf DESC,
+        f.relation::oid;
 END
 $$;
 COMMENT ON FUNCTION notification_cleanup_indexes() IS
-'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: purge and undo), the valid index that serves, or NULL and what builds it.
-A partitioned table itself has no purpose, and comes behind its partitions: its index is for partitions to come. In psql: SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
+'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
+'purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
+'a view of several tables does not tell.
+A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
+'partitions to come. In psql: '
+'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
 REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;

@@ -1,8 +1,11 @@
--- Schedules the cleanup and its housekeeping with pg_cron. Scheduling again changes the jobs, it never adds others.
+-- Schedules the cleanup and its housekeeping with pg_cron. Scheduling again changes the jobs; it
+-- never adds others.
 --
---     psql -d postgres -v database=app -v schedule='30 3 * * *' -v retention='30 days' -f sql/pg_cron/schedule.sql
+--     psql -d postgres -v database=app -v schedule='30 3 * * *' -v retention='30 days' \
+--         -f sql/pg_cron/schedule.sql
 --
--- Connect to the database that has the pg_cron extension; -v database names the one that has the notifications. Variables:
+-- Connect to the database that has the pg_cron extension; -v database names the one that has the
+-- notifications. Variables:
 --     job        name of the job, and prefix of its helpers' names (notification-cleanup)
 --     schedule   when to clean up, in GMT unless cron.timezone says otherwise ('30 3 * * *')
 --     limits     arguments of cleanup_notifications_in_batches() (none: its defaults),
@@ -45,9 +48,14 @@
 
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
-        RAISE EXCEPTION 'pg_cron is not installed in database %: install its package, set shared_preload_libraries = ''pg_cron'' and cron.database_name, restart, and CREATE EXTENSION pg_cron there',
-            current_database();
+    IF NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron') THEN
+        -- All of it is the message, because psql, which is terse here, shows no hint.
+        RAISE EXCEPTION USING MESSAGE = format(
+            'pg_cron is not installed in database %s: install its package, '
+            'set shared_preload_libraries = ''pg_cron'' and cron.database_name, restart, '
+            'and CREATE EXTENSION pg_cron there',
+            current_database()
+        );
     END IF;
 END
 $$;
@@ -55,10 +63,17 @@ $$;
 BEGIN;
 
 -- Intervals are checked here, not at 3 in the morning.
-SELECT (nullif(:'retention', '')::interval > '0') IS NOT FALSE AND :'keep'::interval > '0' AS valid \gset
+SELECT
+    (nullif(:'retention', '')::interval > '0') IS NOT FALSE
+    AND :'keep'::interval > '0' AS valid
+\gset
 \if :valid
 \else
-    DO $$ BEGIN RAISE EXCEPTION 'retention and keep take positive intervals'; END $$;
+    DO $$
+    BEGIN
+        RAISE EXCEPTION 'retention and keep take positive intervals';
+    END
+    $$;
 \endif
 
 CREATE TEMPORARY TABLE wanted ON COMMIT DROP AS
@@ -72,26 +87,35 @@ FROM (VALUES
     ),
     (
         :'job' || '-purge',
-        '*/5 * * * *',  -- little and often: 10,000 rows at a time are 2.9 million a day
+        -- Little and often: 10,000 rows at a time are 2.9 million a day.
+        '*/5 * * * *',
         format('SELECT %I.purge_notifications(%L)', :'schema', nullif(:'retention', '')),
         :'database'
     ),
     (
         :'job' || '-trim-runs',
         '15 2 * * *',
-        format('DELETE FROM %1$I.notification_cleanup_runs AS r WHERE r.started_at < now() - interval %2$L'
-            ' AND NOT EXISTS (SELECT FROM %1$I.notification_cleanup_batches AS b WHERE b.run_id = r.id)', :'schema', :'keep'),
+        format(
+            'DELETE FROM %1$I.notification_cleanup_runs AS r'
+            ' WHERE r.started_at < now() - interval %2$L AND NOT EXISTS ('
+            'SELECT FROM %1$I.notification_cleanup_batches AS b WHERE b.run_id = r.id)',
+            :'schema',
+            :'keep'
+        ),
         :'database'
     ),
     (
         :'job' || '-trim-cron',
         '20 2 * * *',
-        -- A run that was cut off has no end_time, one that never began no start_time either: those go with the next older run.
+        -- A run that was cut off has no end_time, and one that never began has no start_time
+        -- either: those go together with the next older run.
         format(
             'DELETE FROM cron.job_run_details AS d USING cron.job AS j'
             ' WHERE j.jobid = d.jobid AND j.jobname LIKE %L AND d.runid <= ('
-            'SELECT max(o.runid) FROM cron.job_run_details AS o WHERE coalesce(o.end_time, o.start_time) < now() - interval %L)',
-            :'job' || '%', :'keep'
+            'SELECT max(o.runid) FROM cron.job_run_details AS o'
+            ' WHERE coalesce(o.end_time, o.start_time) < now() - interval %L)',
+            :'job' || '%',
+            :'keep'
         ),
         current_database()
     )
@@ -107,10 +131,10 @@ WHERE j.jobname = :'job' || '-purge'
 \g /dev/null
 
 SELECT
-    cron.schedule_in_database(name, schedule, command, database) AS jobid,
-    name,
-    schedule,
-    database
-FROM wanted;
+    cron.schedule_in_database(w.name, w.schedule, w.command, w.database) AS jobid,
+    w.name,
+    w.schedule,
+    w.database
+FROM wanted AS w;
 
 COMMIT;

@@ -12,8 +12,13 @@
 
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
-        RAISE EXCEPTION 'pg_cron is not installed in database %: connect to the database that has the extension', current_database();
+    IF NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron') THEN
+        -- All of it is the message, because psql, which is terse here, shows no hint.
+        RAISE EXCEPTION USING MESSAGE = format(
+            'pg_cron is not installed in database %s: '
+            'connect to the database that has the extension',
+            current_database()
+        );
     END IF;
 END
 $$;
@@ -22,5 +27,10 @@ SELECT
     j.jobname AS name,
     cron.unschedule(j.jobid) AS unscheduled
 FROM cron.job AS j
-WHERE j.jobname IN (:'job', :'job' || '-purge', :'job' || '-trim-runs', :'job' || '-trim-cron')
+WHERE j.jobname IN (
+        :'job',
+        :'job' || '-purge',
+        :'job' || '-trim-runs',
+        :'job' || '-trim-cron'
+    )
     AND j.username = current_user;

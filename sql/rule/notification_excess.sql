@@ -1,47 +1,72 @@
--- The rule: who has more than max_notifications live notifications, how many of them go, and which is the newest that goes.
--- Nothing else finds or ranks: preview and plan are made from it.
+-- The rule: of users who are over the limit, the notifications that go.
+--
+--     SELECT * FROM notification_excess(ARRAY[42, 43], 100, now());
+--
+-- Nothing else ranks: preview and plan are both made from this. It reads these inboxes once.
 CREATE OR REPLACE FUNCTION notification_excess(
-    max_notifications integer, min_keep integer, user_ids notification_user_id[], as_of timestamptz, to_delete boolean
+    user_ids notification_user_id[],
+    min_keep integer,
+    as_of timestamptz
 )
-RETURNS TABLE (user_id notification_user_id, total bigint, unread bigint, deletable bigint,
-    created_at notification_created_at, id notification_id, shard bigint, pages bigint[])
-LANGUAGE plpgsql STABLE
-SET search_path FROM CURRENT SET row_security = off  -- a caller whom it would filter gets an error, never "0 deleted"
-SET jit = off SET plan_cache_mode = force_custom_plan  -- for a few users, a generic plan would read the whole table
+RETURNS TABLE (
+    relation oid,
+    place tid,
+    id notification_id,
+    user_id notification_user_id,
+    created_at notification_created_at,
+    newest bigint,
+    is_last boolean
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- For a few users, a generic plan would read the whole table.
+SET plan_cache_mode = force_custom_plan
+-- An index scan would fetch the rows user by user, each page many times over. A few users' rows are
+-- fetched page by page through a bitmap, those of many by reading the table.
+SET enable_indexscan = off
+-- A created_at without time zone is read as UTC, whatever the caller's zone.
+SET timezone = 'UTC'
 AS $$
-#variable_conflict use_column
-DECLARE
-    v_user_ids notification_user_id[];
-    v_totals bigint[];
-    v_shards bigint[];
 BEGIN
-    IF (max_notifications >= 1 AND min_keep BETWEEN 0 AND max_notifications) IS NOT TRUE THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications.',
-            MESSAGE = format('invalid limits: max_notifications => %L, min_keep => %L', max_notifications, min_keep);
-    END IF;
-
-    -- Find, by one index-only pass. EXECUTE, because PL/pgSQL gives parallel workers to no other query that it takes a value from.
-    EXECUTE $find$
-        SELECT array_agg(crowded.user_id), array_agg(crowded.total)
-        FROM (
-            SELECT n.user_id::notification_user_id, count(*) AS total
-            FROM notifications AS n
-            WHERE n.deleted_at IS NULL AND n.user_id IS NOT NULL AND ($2 IS NULL OR n.user_id = ANY ($2))
-            GROUP BY n.user_id
-            HAVING count(*) > $1
-        ) AS crowded
-    $find$ INTO v_user_ids, v_totals USING max_notifications, user_ids;
-    IF v_user_ids IS NULL THEN RETURN; END IF;
-    IF to_delete THEN v_shards := notification_shards(v_user_ids); END IF;
-
     RETURN QUERY
-    SELECT crowded.user_id, crowded.total, coalesce(inbox.unread, 0), coalesce(inbox.deletable, 0), inbox.cutoff_at, inbox.cutoff_id,
-        crowded.shard, inbox.pages
-    FROM unnest(v_user_ids, v_totals, v_shards) AS crowded (user_id, total, shard)
-    LEFT JOIN notification_inboxes(v_user_ids, min_keep, as_of, to_delete) AS inbox ON inbox.user_id = crowded.user_id ORDER BY 7, 4 DESC, 1;
+    WITH ranked AS (
+        SELECT
+            n.tableoid AS relation,
+            n.ctid AS place,
+            n.id,
+            n.user_id,
+            n.created_at,
+            row_number() OVER inbox AS newest,
+            lead(true) OVER inbox IS NULL AS is_last
+        FROM notifications AS n
+        WHERE n.user_id = ANY (notification_excess.user_ids)
+            AND n.deleted_at IS NULL
+            AND n.status = 'read'
+            AND n.created_at <= notification_excess.as_of
+            AND n.id IS NOT NULL
+        WINDOW inbox AS (
+            PARTITION BY n.user_id
+            ORDER BY n.created_at DESC, n.id DESC
+        )
+    )
+    SELECT
+        r.relation,
+        r.place,
+        r.id::notification_id,
+        r.user_id::notification_user_id,
+        r.created_at::notification_created_at,
+        r.newest,
+        r.is_last
+    FROM ranked AS r
+    WHERE r.newest > notification_excess.min_keep;
 END
 $$;
-COMMENT ON FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean) IS
-'The rule, for preview and plan: each user (of user_ids, unless NULL) with more than max_notifications live notifications as of then; how many, how many of them unread, how many to delete, and the newest that goes.
-to_delete: instead of unread ones, the shard of the user, and the page of each notification that goes.';
-REVOKE ALL ON FUNCTION notification_excess(integer, integer, notification_user_id[], timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION notification_excess(notification_user_id[], integer, timestamptz) IS
+    'The notifications of these users that go: read, live, not of the future, and not among the '
+    'min_keep newest such of their user. Of each: the table (tableoid) and the place in it (ctid), '
+    'its rank, newest first, and whether it is the last of its user.';
+REVOKE ALL ON FUNCTION notification_excess(notification_user_id[], integer, timestamptz)
+FROM PUBLIC;

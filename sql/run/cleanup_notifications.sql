@@ -1,23 +1,44 @@
--- The job in one call and one transaction: SELECT * FROM cleanup_notifications(user_ids => ARRAY[42, 43]);
+-- The job in one call and one transaction:
+--
+--     SELECT * FROM cleanup_notifications(user_ids => ARRAY[42, 43]);
 CREATE OR REPLACE FUNCTION cleanup_notifications(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, user_ids notification_user_id[] DEFAULT NULL
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100,
+    user_ids notification_user_id[] DEFAULT NULL
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
-SET search_path FROM CURRENT SET row_security = off
+SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
 BEGIN
-    -- In as few batches as can be, because they are one transaction in any case. Nobody else sees the run before it has ended.
-    v_run := open_notification_cleanup(max_notifications, min_keep, 9223372036854775807, user_ids);
-    LOOP EXIT WHEN v_run.finished_at IS NOT NULL OR cleanup_next_batch(v_run.id) IS NULL; END LOOP;
-    SELECT r.* INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run.id;
+    -- Nobody else sees this run before it has ended, so it neither continues another one nor can be
+    -- joined. A batch that gave way comes again at once, until it waits.
+    v_run := open_notification_cleanup(
+        cleanup_notifications.max_notifications,
+        cleanup_notifications.min_keep,
+        NULL,
+        cleanup_notifications.user_ids
+    );
+    WHILE v_run.finished_at IS NULL LOOP
+        EXIT WHEN cleanup_next_batch(v_run.id) IS NULL;
+    END LOOP;
+
+    SELECT r.*
+    INTO v_run
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = v_run.id;
     RETURN v_run;
 END
 $$;
 COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) IS
-'Soft-deletes, for every user with more than max_notifications live notifications, all read ones except the min_keep newest, in one transaction; skips rows that somebody holds.
-Returns the run''s record: SELECT * FROM cleanup_notifications(). user_ids: only those of the list who are over the limit.
-Look before with preview_notification_cleanup(), undo with restore_notifications(id). On a table in use CALL cleanup_notifications_in_batches() instead: this holds what it deletes until its end.';
+    'Soft-deletes, for every user with more than max_notifications live notifications, all read ones '
+    'except the min_keep newest, in one transaction; skips rows that somebody holds. '
+    'Returns the record of the run: SELECT * FROM cleanup_notifications(). '
+    'user_ids: only those of the list who are over the limit. '
+    'Look before with preview_notification_cleanup(), undo with restore_notifications(id). '
+    'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
+    'deletes until its end.';
 REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) FROM PUBLIC;

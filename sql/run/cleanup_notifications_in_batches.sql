@@ -1,7 +1,13 @@
--- The job for pg_cron and for a backlog of any size: CALL cleanup_notifications_in_batches(time_limit => '2 hours');
+-- The job for pg_cron and for a backlog of any size:
+--
+--     CALL cleanup_notifications_in_batches(time_limit => '2 hours');
 CREATE OR REPLACE PROCEDURE cleanup_notifications_in_batches(
-    max_notifications integer DEFAULT 1000, min_keep integer DEFAULT 100, batch_size integer DEFAULT 10000, time_limit interval DEFAULT NULL,
-    pause_factor double precision DEFAULT 0, max_replica_lag interval DEFAULT NULL
+    max_notifications integer DEFAULT 1000,
+    min_keep integer DEFAULT 100,
+    batch_size integer DEFAULT 10000,
+    time_limit interval DEFAULT NULL,
+    pause_factor double precision DEFAULT 0,
+    max_replica_lag interval DEFAULT NULL
 )
 LANGUAGE plpgsql
 AS $$
@@ -11,53 +17,106 @@ DECLARE
     v_deleted bigint;
     v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
 BEGIN
-    -- A procedure that commits may carry no SET clause, and a local setting ends with its transaction.
+    -- A procedure that commits may carry no SET clause, and a local setting ends with its
+    -- transaction.
     PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
     BEGIN
         COMMIT;  -- never succeeds here, but the message tells whether it could outside of this block
-    EXCEPTION WHEN invalid_transaction_termination THEN
-        IF SQLERRM = 'invalid transaction termination' THEN
-            RAISE EXCEPTION USING ERRCODE = 'invalid_transaction_termination',
-                MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a transaction',
-                HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only statement of its string. Inside a transaction use SELECT * FROM cleanup_notifications().';
-        END IF;
+    EXCEPTION
+        WHEN invalid_transaction_termination THEN
+            IF SQLERRM = 'invalid transaction termination' THEN
+                RAISE EXCEPTION USING
+                    ERRCODE = 'invalid_transaction_termination',
+                    MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a '
+                        'transaction',
+                    HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only '
+                        'statement of its string. Inside a transaction use '
+                        'SELECT * FROM cleanup_notifications().';
+            END IF;
     END;
-    IF time_limit <= interval '0' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'time_limit takes a positive interval, or NULL for none.',
-            MESSAGE = format('invalid limit: time_limit => %L', time_limit);
+    IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limit: time_limit => %L',
+                cleanup_notifications_in_batches.time_limit
+            ),
+            HINT = 'time_limit takes a positive interval, or NULL for none.';
     END IF;
+
     LOOP
         COMMIT;
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;  -- at a stricter one this would fail, or the application, wherever the two meet
+        -- At a stricter level this would fail, or the application, wherever the two meet.
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
         IF v_run_id IS NULL THEN
-            SELECT * INTO v_run FROM plan_notification_cleanup(max_notifications, min_keep, batch_size, pause_factor, max_replica_lag);
+            v_run := plan_notification_cleanup(
+                cleanup_notifications_in_batches.max_notifications,
+                cleanup_notifications_in_batches.min_keep,
+                cleanup_notifications_in_batches.batch_size,
+                cleanup_notifications_in_batches.pause_factor,
+                cleanup_notifications_in_batches.max_replica_lag
+            );
             v_run_id := v_run.id;
-            RAISE NOTICE 'run %: % users over the limit, % notifications to delete', v_run_id, v_run.users_over_limit, v_run.notifications_planned;
+            RAISE NOTICE 'run %: % users over the limit, % notifications to delete',
+                v_run_id,
+                v_run.users_over_limit,
+                v_run.notifications_planned;
             EXIT WHEN v_run.finished_at IS NOT NULL;
-        ELSE
-            v_deleted := cleanup_next_batch(v_run_id);
-            SELECT * INTO v_run FROM notification_cleanup_runs AS r WHERE r.id = v_run_id;
-            IF v_deleted > 0 THEN
-                RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % elapsed', v_run_id, v_run.notifications_deleted,
-                    v_run.notifications_planned, v_run.notifications_skipped, clock_timestamp() - v_called_at;
-            ELSIF v_deleted IS NULL THEN
-                EXIT WHEN v_run.started_at >= v_called_at OR v_run.finished_at IS NULL;  -- the latter: somebody stopped or undid it
-                v_run_id := NULL;  -- that was what an earlier call had left
-            END IF;
-            EXIT WHEN clock_timestamp() - v_called_at >= time_limit;
+            CONTINUE;
         END IF;
+
+        v_deleted := cleanup_next_batch(v_run_id);
+        SELECT r.*
+        INTO v_run
+        FROM notification_cleanup_runs AS r
+        WHERE r.id = v_run_id;
+        IF v_deleted > 0 THEN
+            RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % changed, % elapsed',
+                v_run_id,
+                v_run.notifications_deleted,
+                v_run.notifications_planned,
+                v_run.notifications_skipped,
+                v_run.notifications_changed,
+                clock_timestamp() - v_called_at;
+        ELSIF v_deleted IS NULL THEN
+            -- What an earlier call had left is done now, or the table was rewritten: plan our own.
+            -- Otherwise that was our own, or somebody has stopped or undone it.
+            EXIT WHEN v_run.started_at >= v_called_at AND v_run.finished_at IS NOT NULL;
+            EXIT WHEN v_run.finished_at IS NULL AND NOT cleanup_run_is_rewritten(v_run_id);
+            v_run_id := NULL;
+        END IF;
+        EXIT WHEN clock_timestamp() - v_called_at
+            >= cleanup_notifications_in_batches.time_limit;
     END LOOP;
 END
 $$;
 -- Writes the schema into the body: a caller's search_path must not decide what the procedure calls.
 DO $$
 BEGIN
-    EXECUTE replace(pg_get_functiondef('cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval)'::regprocedure),
-        '''schema of this procedure''', quote_literal(quote_ident(current_schema()) || ', pg_temp'));
+    EXECUTE replace(
+        pg_get_functiondef(
+            'cleanup_notifications_in_batches(
+                integer, integer, integer, interval, double precision, interval
+            )'::regprocedure
+        ),
+        '''schema of this procedure''',
+        quote_literal(quote_ident(current_schema()) || ', pg_temp')
+    );
 END
 $$;
-COMMENT ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) IS
-'The job of cleanup_notifications() in batches of about batch_size notifications, with a COMMIT and a NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit.
-CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next call with the same limits does first; two calls at the same time share the work.';
-REVOKE ALL ON PROCEDURE cleanup_notifications_in_batches(integer, integer, integer, interval, double precision, interval) FROM PUBLIC;
+COMMENT ON PROCEDURE
+    cleanup_notifications_in_batches(
+        integer, integer, integer, interval, double precision, interval
+    )
+IS
+    'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and a '
+    'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and '
+    'max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit. '
+    'CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
+    'call with the same limits does first; two calls at the same time share the work.';
+REVOKE ALL ON PROCEDURE
+    cleanup_notifications_in_batches(
+        integer, integer, integer, interval, double precision, interval
+    )
+FROM PUBLIC;

@@ -96,7 +96,7 @@ func TestPlainGoose(t *testing.T) {
 	for _, create := range []string{`SELECT`, pgtest.ApplicationTable, `
 		CREATE TABLE inbox (id bigint PRIMARY KEY, owner bigint, seen boolean, made timestamptz,
 			gone timestamptz);
-		CREATE VIEW notifications AS SELECT ctid, id, owner AS user_id,
+		CREATE VIEW notifications AS SELECT ctid, tableoid, id, owner AS user_id,
 			CASE WHEN seen THEN 'read' ELSE 'unread' END AS status, made AS created_at, gone AS deleted_at
 		FROM inbox`,
 	} {

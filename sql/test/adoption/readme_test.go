@@ -52,7 +52,7 @@ func TestTheReadmeInstallsOnAnApplicationsTable(t *testing.T) {
 		}
 		d.Exec("SELECT restore_notifications(1)")
 		run, err := d.OpenSession().StartCalls(`
-			CALL cleanup_notifications_in_batches(batch_size => 1)`, `
+			CALL cleanup_notifications_in_batches(batch_size => 100)`, `
 				SELECT * FROM notification_cleanup_runs WHERE id = 2`).Wait()
 		if err != nil {
 			t.Fatal(err)
@@ -131,14 +131,14 @@ func TestTheIndexesOfTheReadmeServe(t *testing.T) {
 	})
 }
 
-func TestCreatedAtWithoutTimeZoneIsReadInTheZoneOfTheSession(t *testing.T) {
+func TestCreatedAtWithoutTimeZoneIsReadAsUTC(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ shape, zone, went string }{
-		{"Laravel", "UTC", "51-87"},
-		{"Laravel", "Asia/Kolkata", "51-1100"},
-		{"Laravel", "America/New_York", ""},
-		{"Rails", "UTC", "51-87"},
-		{"Rails", "America/New_York", "51-87"},
+	for _, test := range []struct{ shape, zone string }{
+		{"Laravel", "UTC"},
+		{"Laravel", "Asia/Kolkata"},
+		{"Laravel", "America/New_York"},
+		{"Rails", "UTC"},
+		{"Rails", "America/New_York"},
 	} {
 		t.Run(test.shape+" "+test.zone, func(t *testing.T) {
 			t.Parallel()
@@ -156,8 +156,8 @@ func TestCreatedAtWithoutTimeZoneIsReadInTheZoneOfTheSession(t *testing.T) {
 					" SET timezone = '" + test.zone + "'",
 			)
 			d.Cleanup("min_keep => 0, user_ids => '{1}'")
-			if got := d.Numbers("deleted_at IS NOT NULL"); got != test.went {
-				t.Errorf("deleted are %s, want %s", got, test.went)
+			if got := d.Numbers("deleted_at IS NOT NULL"); got != "51-87" {
+				t.Errorf("deleted are %s, want 51-87", got)
 			}
 		})
 	}

@@ -140,7 +140,7 @@ func TestABatchWaitsForTheTableAndUsesUpNoAttempt(t *testing.T) {
 			d.RowsPerPage(20)
 			d.Insert(pgtest.Alice, "read", 1, 1001)
 			d.Plan("batch_size => 500")
-			d.WantBatches(2, false)
+			d.WantBatches(500, 401)
 			session := d.OpenSession()
 			if n := session.Batch(pgtest.FirstRun); n == 0 { // after which it has a plan of the statement
 				t.Error("the first batch deleted nothing")

@@ -20,7 +20,7 @@ func TestThePlanIsOfOneMoment(t *testing.T) {
 			PERFORM pg_advisory_xact_lock_shared(1);
 			RETURN true;
 		END $$;
-		CREATE VIEW notifications AS SELECT ctid, * FROM app.inbox WHERE status <> 'gate' OR app.gate()`)
+		CREATE VIEW notifications AS SELECT ctid, tableoid, * FROM app.inbox WHERE status <> 'gate' OR app.gate()`)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Insert(pgtest.Bob, "gate", 2001, 2001)
 	run, err := d.WhileWaiting(
@@ -36,7 +36,9 @@ func TestThePlanIsOfOneMoment(t *testing.T) {
 	if run.Planned != 901 {
 		t.Errorf("planned %d, want 901", run.Planned)
 	}
-	d.WantDeletedBy(run, "2-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 900})
+	d.WantDeletedBy(run, "2-901", pgtest.Counts{
+		OverLimit: 1, Cleaned: 1, Deleted: 900, Changed: 1,
+	})
 }
 
 func TestRepeatableReadFailsRatherThanOverwrite(t *testing.T) {

@@ -51,7 +51,9 @@ func TestCountsNothingThatAnotherRunDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.WantDeletedBy(first, "1-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
-	d.WantDeletedBy(second, "2001-2901", pgtest.Counts{OverLimit: 2, Cleaned: 1, Deleted: 901})
+	d.WantDeletedBy(second, "2001-2901", pgtest.Counts{
+		OverLimit: 2, Cleaned: 1, Deleted: 901, Changed: 901,
+	})
 }
 
 func TestWorkersAddToOneRunAtTheSameTime(t *testing.T) {

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,32 +12,37 @@ import (
 )
 
 type diagnosis struct {
-	Name   string
-	OK     bool
-	Found  string
-	Advice string
+	Name     string
+	Severity string
+	Found    string
+	Advice   string
 }
+
+// ok is for what nobody has to do anything about.
+func (c diagnosis) ok() bool { return c.Severity == "ok" || c.Severity == "note" }
 
 // examine asks the doctor.
 func examine(d *pgtest.Database) []diagnosis {
 	d.T.Helper()
 	return pgtest.Collect(d, pgx.RowToStructByPos[diagnosis], `
-		SELECT name, ok, found, coalesce(advice, '') FROM notification_cleanup_doctor()`)
+		SELECT name, severity, found, coalesce(advice, '') FROM notification_cleanup_doctor()`)
 }
 
-// wantWrong compares what the doctor finds wrong: nothing, or a check that says this.
+// wantWrong compares what the doctor finds wrong: nothing, or a check that says this, its severity
+// first.
 func wantWrong(d *pgtest.Database, check string, says ...string) {
 	d.T.Helper()
 	wrong := "nothing"
 	for _, c := range examine(d) {
-		if c.OK && c.Name == check || !c.OK && c.Name != check ||
-			c.OK != (c.Advice == "") && c.Name != "rights" {
+		if c.ok() == (c.Name == check) || c.Severity == "ok" && c.Advice != "" ||
+			!c.ok() && c.Advice == "" {
 			wrong = c.Name
-			d.T.Errorf("%s: ok %t, found %s, advice %s", c.Name, c.OK, c.Found, c.Advice)
+			d.T.Errorf("%s: %s, found %s, advice %s", c.Name, c.Severity, c.Found, c.Advice)
 		}
 		for _, words := range says {
-			if c.Name == check && !strings.Contains(c.Found+" "+c.Advice, words) {
-				d.T.Errorf("%s says nothing of %q: %s %s", check, words, c.Found, c.Advice)
+			all := c.Severity + " " + c.Found + " " + c.Advice
+			if c.Name == check && !strings.Contains(all, words) {
+				d.T.Errorf("%s says nothing of %q: %s", check, words, all)
 			}
 		}
 	}
@@ -59,6 +66,37 @@ func TestTheDoctorFindsNothingWrongAfterInstallation(t *testing.T) {
 	}
 }
 
+// Each file can be looked at in psql by itself.
+func TestEachCheckOfTheDoctorIsAStatementOfOneRow(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	checks := examine(d)
+	for _, check := range checks {
+		name := strings.NewReplacer(" ", "_", "-", "_").Replace(check.Name)
+		path := pgtest.Path("sql/doctor/check_" + name + ".sql")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		type finding struct{ Severity, Found, Advice *string }
+		rows := pgtest.Collect(d, pgx.RowToStructByName[finding], string(text))
+		if len(rows) != 1 || rows[0].Severity == nil || *rows[0].Severity != check.Severity {
+			t.Errorf("%s returns %+v, the doctor %+v", path, rows, check)
+		}
+	}
+	files, _ := filepath.Glob(pgtest.Path("sql/doctor/check_*.sql"))
+	if len(files) != len(checks) {
+		t.Errorf("%d files, %d checks", len(files), len(checks))
+	}
+}
+
+func TestTheDoctorIsAtHomeInAnySchema(t *testing.T) {
+	t.Parallel()
+	const schema = `"In ""Box"", it's"`
+	d := pgtest.Adopt(t, "CREATE SCHEMA "+schema, pgtest.SetSearchPath(schema))
+	wantWrong(d, "")
+}
+
 // leaveOpen plans a run and does no batch of it.
 const leaveOpen = `
 	INSERT INTO notifications (user_id, status, created_at)
@@ -79,18 +117,19 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 		"id is not unique": {
 			"ALTER TABLE notifications DROP CONSTRAINT notifications_pkey",
 			"table",
-			[]string{"id has no unique index"},
+			[]string{"failure", "id has no unique index"},
 		},
 		"another type": {
 			`DROP VIEW notification_cleanup_health;
 			ALTER TABLE notifications ALTER created_at TYPE timestamp`,
 			"table",
-			[]string{"created_at is not of type notification_created_at"},
+			[]string{"failure", "created_at is not of type notification_created_at"},
 		},
 		"no live index": {
 			"DROP INDEX notifications_live_idx",
 			"indexes",
 			[]string{
+				"warning",
 				"notifications has no valid one for live",
 				"CREATE INDEX CONCURRENTLY notifications_live_idx ON",
 			},
@@ -118,7 +157,7 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 		"a trigger": {
 			noop + "BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop()",
 			"triggers",
-			[]string{"noop of notifications fires"},
+			[]string{"warning", "noop of notifications fires"},
 		},
 		"a trigger on deleted_at": {
 			noop + `AFTER INSERT OR UPDATE OF status, deleted_at ON notifications
@@ -151,7 +190,7 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 			`ALTER TABLE notifications REPLICA IDENTITY NOTHING;
 			CREATE PUBLICATION p FOR TABLE notifications`,
 			"replica identity",
-			[]string{"publication p", "ALTER TABLE notifications REPLICA IDENTITY FULL"},
+			[]string{"failure", "publication p", "ALTER TABLE notifications REPLICA IDENTITY FULL"},
 		},
 		"the identity is gone": {
 			`CREATE UNIQUE INDEX i ON notifications (id);
@@ -188,12 +227,12 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 				(max_notifications, min_keep, started_at, finished_at)
 			VALUES (9, 1, now() - interval '2 days', now() - interval '27 hours')`,
 			"last run",
-			[]string{"ended 1 day 03:00:00 ago"},
+			[]string{"warning", "ended 1 day 03:00:00 ago"},
 		},
 		"a run left": {
 			leaveOpen,
 			"unfinished runs",
-			[]string{"run 1, 0 of 4 deleted", "max_notifications => 3, min_keep => 1"},
+			[]string{"warning", "run 1, 0 of 4 deleted", "max_notifications => 3, min_keep => 1"},
 		},
 		"a run given up": {
 			leaveOpen + "; SELECT restore_notifications(1)",
@@ -217,12 +256,12 @@ func TestTheDoctorNamesEachMissingColumnAndGoesOn(t *testing.T) {
 		DROP VIEW notification_cleanup_health;
 		ALTER TABLE notifications DROP status, DROP deleted_at CASCADE`)
 	checks := examine(d)
-	if found := checks[1].Found; len(checks) != 13 || checks[1].OK ||
+	if found := checks[1].Found; len(checks) != 13 || checks[1].ok() ||
 		found != "deleted_at is missing; status is missing" {
 		t.Errorf("%d checks, of the table it says %s", len(checks), found)
 	}
 	d.Exec("ALTER TABLE notifications RENAME TO gone")
-	if checks := examine(d); len(checks) != 13 || checks[1].OK {
+	if checks := examine(d); len(checks) != 13 || checks[1].ok() {
 		t.Errorf("without the table it says %+v", checks)
 	}
 }

@@ -16,15 +16,15 @@ func TestTheGrantsThatTheDoctorNamesSuffice(t *testing.T) {
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	session := d.OpenSession()
 	session.Exec(
-		"SET ROLE " + d.Role("USAGE ON SCHEMA public", "EXECUTE ON FUNCTION notification_cleanup_doctor"),
+		"SET ROLE " + d.Role("USAGE ON SCHEMA public", "EXECUTE ON FUNCTION notification_cleanup_doctor, notification_tables"),
 	)
 	checks := examine(session)
-	if checks[0].OK || checks[2].OK || !strings.Contains(checks[2].Found, "permission denied") ||
-		!checks[4].OK {
+	if checks[0].ok() || checks[2].ok() || !strings.Contains(checks[2].Found, "permission denied") ||
+		!checks[4].ok() {
 		t.Errorf("with few rights it says %+v", checks)
 	}
 	d.Exec(checks[0].Advice)
-	if checks := examine(session); !checks[0].OK || checks[0].Found != "nothing is wrong" ||
+	if checks := examine(session); checks[0].Severity != "ok" || checks[0].Found != "nothing is wrong" ||
 		checks[0].Advice != "" {
 		t.Errorf("with what it said it says %+v", checks[0])
 	}
@@ -54,14 +54,14 @@ func TestTheDoctorMissesEachGrantOfTheReadme(t *testing.T) {
 	session.Exec("SET ROLE " + role)
 	wantWrong(session, "")
 	optional := regexp.MustCompile(
-		`DELETE ON notifications|restore|health|limits|read_all_stats|replicas`)
+		`DELETE ON notifications|restore|health|preview_notification_limits|read_all_stats|replicas`)
 	for _, grant := range grants[1:] { // the first one is of the schema
 		if strings.Contains(grant[1], "notification_cleanup_doctor") {
 			continue
 		}
 		d.Exec("REVOKE " + grant[1] + " FROM " + role)
 		rights := examine(session)[0]
-		if rights.Advice == "" || rights.OK != optional.MatchString(grant[1]) {
+		if rights.Advice == "" || rights.ok() != optional.MatchString(grant[1]) {
 			t.Errorf("without %s it says %+v", grant[1], rights)
 		}
 		d.Exec(rights.Advice)
@@ -84,7 +84,7 @@ func TestTheDoctorFindsRowLevelSecurityThatFilters(t *testing.T) {
 	session.Exec("SET ROLE " + role)
 	hidden := func() (found string) {
 		for _, c := range examine(session) {
-			if c.Name == "row-level security" && !c.OK {
+			if c.Name == "row-level security" && c.Severity == "failure" {
 				found += c.Found + " " + c.Advice
 			}
 		}
@@ -94,7 +94,7 @@ func TestTheDoctorFindsRowLevelSecurityThatFilters(t *testing.T) {
 		"notifications",
 		"notification_cleanup_runs",
 		"notification_cleanup_batches",
-		"notification_cleanup_positions",
+		"notification_cleanup_open_runs",
 	} {
 		d.Exec("ALTER TABLE " + table + " ENABLE ROW LEVEL SECURITY")
 		if got, want := hidden(), fmt.Sprintf(

@@ -2,10 +2,16 @@ package doctor
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
+
+const isWarned = `
+	SELECT severity = 'warning'
+	FROM notification_cleanup_doctor()
+	WHERE name = 'idle in transaction'`
 
 func TestTheDoctorFindsWhoHoldsNotificationsAndDoesNothing(t *testing.T) {
 	t.Parallel()
@@ -14,9 +20,9 @@ func TestTheDoctorFindsWhoHoldsNotificationsAndDoesNothing(t *testing.T) {
 	reader, holder := d.OpenSession(), d.OpenSession()
 	reader.Exec("BEGIN; SELECT FROM notifications")
 	holder.Exec("BEGIN; SELECT FROM notifications FOR UPDATE")
-	d.Eventually("SELECT NOT ok FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
+	d.Eventually(isWarned)
 	pid := pgtest.One[int](holder, "SELECT pg_backend_pid()")
-	d.Eventually("SELECT NOT ok FROM notification_cleanup_doctor() WHERE name = 'idle in transaction'")
+	d.Eventually(isWarned)
 	wantWrong(d, "idle in transaction", fmt.Sprintf("SELECT pg_terminate_backend(%d);", pid))
 	holder.Exec("ROLLBACK")
 	d.Eventually(`
@@ -52,7 +58,7 @@ func TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor(t *testing.T) {
 	d.RowsPerPage(2)
 	d.Insert(pgtest.Alice, "read", 1, 1501)
 	d.Exec("ANALYZE notifications")
-	wantWrong(d, "max_wal_size", "2MB; deleting 1401 writes about 11 MB", "wal_compression")
+	wantWrong(d, "max_wal_size", "warning", "2MB; deleting 1401 writes about 11 MB", "wal_compression")
 	d.Cleanup("2000, 1200") // whose limits count from now on, but nothing goes
 	wantWrong(d, "")
 }
@@ -63,7 +69,11 @@ func TestTheDoctorOfAStandbySaysWhatItIs(t *testing.T) {
 	d := primary.New()
 	standby := primary.Standby()
 	d = d.OnServer(standby)
-	wantWrong(d, "server", "a standby", "on the primary")
+	wantWrong(d, "")
+	if server := examine(d)[7]; server.Severity != "note" || server.Found != "a standby" ||
+		!strings.Contains(server.Advice, "on the primary") {
+		t.Errorf("it says %+v", server)
+	}
 	const limits = `
 		SELECT (max_notifications, users_over_limit, deletable_notifications, deletable_percent,
 			users_still_over_limit)::text

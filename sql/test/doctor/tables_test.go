@@ -36,7 +36,7 @@ func TestTheDoctorLooksBehindAView(t *testing.T) {
 			"; GRANT ALL ON messages TO " + d.RoleName() + "; ALTER VIEW notifications OWNER TO " +
 			d.RoleName(),
 	)
-	if rls := examine(d)[3]; rls.OK ||
+	if rls := examine(d)[3]; rls.ok() ||
 		rls.Found != "hides rows of public.messages from "+d.RoleName() {
 		t.Errorf("of a view whose owner is filtered it says %+v", rls)
 	}
@@ -88,12 +88,18 @@ func TestTheDoctorWantsTheTableVacuumed(t *testing.T) {
 	wantWrong(
 		d,
 		"vacuum",
-		"0 of 1090 pages of notifications are all-visible, scale factor 0.01",
+		"warning",
+		"notifications: 0 % of pages all-visible, scale factor 0.01",
 		"VACUUM notifications;",
 	)
 	d.Exec("ROLLBACK")
 	d.Vacuum("notifications")
-	wantWrong(d, "vacuum", "1090 of 1090", "autovacuum_enabled = on")
+	wantWrong(
+		d,
+		"vacuum",
+		"100 % of pages all-visible, autovacuum is off",
+		"autovacuum_enabled = on",
+	)
 	d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = on)")
 	wantWrong(d, "")
 	d.Exec("ALTER TABLE notifications RESET (autovacuum_vacuum_scale_factor)")

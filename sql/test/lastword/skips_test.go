@@ -106,7 +106,7 @@ func TestSkipsNothingOfAUserWhoHasNothingToDeleteAnyMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.WantDeletedBy(run, "", pgtest.Counts{OverLimit: 1, StillOver: 1})
+	d.WantDeletedBy(run, "", pgtest.Counts{OverLimit: 1, StillOver: 1, Changed: 901})
 }
 
 func TestSkipsWhatAnOpenRunHasDeleted(t *testing.T) {
@@ -125,20 +125,4 @@ func TestSkipsWhatAnOpenRunHasDeleted(t *testing.T) {
 		"2001-2901",
 		pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901, Skipped: 901},
 	)
-}
-
-// A batch of some users looks at all pages.
-func TestABatchOfSomeUsersTakesWhatMoves(t *testing.T) {
-	t.Parallel()
-	d := pgtest.New(t)
-	d.RowsPerPage(1)
-	d.Insert(pgtest.Alice, "read", 1, 60)
-	d.Plan("50, 10")
-	d.WantBatches(1, true)
-	d.Pause()
-	run, err := d.WhileWaiting(d.StartBatches, func(other *pgtest.Database) { other.Move("true") })
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.WantDeletedBy(run, "1-50", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 50})
 }

@@ -30,7 +30,7 @@ func TestLongAFullDiskLosesNothing(t *testing.T) {
 	for way := range pgtest.Ways {
 		d.Exec(pgtest.Crowd)
 		if way != "function" { // so that the disk is full under a batch
-			d.Plan("40, 10, batch_size => 1")
+			d.Plan("40, 10, batch_size => 25")
 		}
 		d.Exec(`
 			CREATE TABLE filler (filling text) WITH (autovacuum_enabled = off);

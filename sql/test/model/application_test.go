@@ -43,8 +43,8 @@ func (m *model) change(t *rapid.T, statement string) notifications {
 // takes them depends on that.
 func (m *model) untrack(touched notifications) {
 	for _, run := range m.runs {
-		for _, cutoff := range run.cutoffs {
-			cutoff.planned = cutoff.planned.where(
+		for _, share := range run.shares {
+			share.untouched = share.untouched.where(
 				func(n *notification) bool { return !slices.Contains(touched, n) },
 			)
 		}

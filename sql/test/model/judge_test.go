@@ -21,13 +21,13 @@ func newestFirst(a, b *notification) int {
 }
 
 // judge applies section 1 of the design to these users' notifications: it returns what the preview
-// says, and the cut-offs.
+// says, and what goes of each user.
 func (m *model) judge(
 	chosen []string,
 	limit, keep int,
 	c *pgtest.Counts,
-) (preview []modelPreview, cutoffs map[string]*modelCutoff) {
-	cutoffs = map[string]*modelCutoff{}
+) (preview []modelPreview, shares map[string]*modelShare) {
+	shares = map[string]*modelShare{}
 	for _, user := range users {
 		live := m.where(isLive).where(func(n *notification) bool { return n.user == user })
 		if len(live) <= limit || !slices.Contains(chosen, user) {
@@ -45,19 +45,14 @@ func (m *model) judge(
 			c.StillOver++
 		}
 		if len(read) > 0 {
-			cutoffs[user] = &modelCutoff{
-				notification: *read[0],
-				total:        len(live),
-				deletable:    len(read),
-				planned:      read,
-			}
+			shares[user] = &modelShare{total: len(live), planned: read, untouched: read}
 		}
 	}
 	slices.SortStableFunc(
 		preview,
 		func(a, b modelPreview) int { return cmp.Compare(b.deletable, a.deletable) },
 	)
-	return preview, cutoffs
+	return preview, shares
 }
 
 // state is what lines returns, in the database.
@@ -66,10 +61,13 @@ const state = `SELECT line FROM (
 	FROM notifications
 	UNION ALL
 	SELECT 2, id, format(
-		'run %%s: %%s %%s %%L %%s %%s {%%s %%s %%s %%s %%s} %%s',
+		'run %%s: %%s %%s %%L %%s %%s {%%s %%s %%s %%s %%s %%s} %%s',
 		id, max_notifications, min_keep, started_at, (finished_at IS NOT NULL)::text,
 		notifications_planned, users_over_limit, users_cleaned, users_still_over_limit,
-		notifications_deleted, notifications_skipped, notifications_restored)
+		notifications_deleted, notifications_skipped,
+		-- Until the run has finished it depends on which batches are done.
+		CASE WHEN finished_at IS NULL THEN 0 ELSE notifications_changed END,
+		notifications_restored)
 	FROM notification_cleanup_runs
 	UNION ALL
 	SELECT 3, 0, 'preview [' || coalesce(string_agg(format('{%%L %%s %%s %%s}',
@@ -80,9 +78,10 @@ const state = `SELECT line FROM (
 		'stats %%s %%s %%s', total_notifications, users_with_notifications, users_over_limit)
 	FROM notification_stats(%[1]d)
 	UNION ALL
-	SELECT 5, run_id, format('run %%s has cut-offs for %%s users', run_id, count(*))
-	FROM notification_cleanup_cutoffs AS c
-	WHERE EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = c.run_id)
+	SELECT 5, run_id, format(
+		'run %%s has %%s of %%s users', run_id, sum(cardinality(ids)), sum(cardinality(last_users)))
+	FROM notification_cleanup_batches
+	JOIN notification_cleanup_open_runs USING (run_id)
 	GROUP BY run_id
 ) AS state (kind, id, line) ORDER BY kind, id`
 
@@ -106,8 +105,9 @@ func (m *model) lines() (lines []string) {
 		fmt.Sprint("stats ", len(live), len(owners), c.OverLimit),
 	)
 	for _, run := range m.runs {
-		if run.cutoffs != nil {
-			lines = append(lines, fmt.Sprintf("run %d has cut-offs for %d users", run.id, len(run.cutoffs)))
+		if run.shares != nil {
+			lines = append(lines, fmt.Sprintf(
+				"run %d has %d of %d users", run.id, run.planned, len(run.shares)))
 		}
 	}
 	return lines

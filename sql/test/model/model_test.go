@@ -33,7 +33,7 @@ var modelTables = map[string]string{
 		ALTER TABLE inbox RENAME user_id TO recipient;
 		ALTER TABLE inbox RENAME deleted_at TO gone;
 		CREATE VIEW notifications AS
-		SELECT ctid, number AS id, recipient AS user_id, status, created_at, gone AS deleted_at
+		SELECT ctid, tableoid, number AS id, recipient AS user_id, status, created_at, gone AS deleted_at
 		FROM inbox`,
 }
 
@@ -87,8 +87,8 @@ func TestModel(t *testing.T) {
 				d := begin(t)
 				d.Exec("TRUNCATE " + table)
 				d.Exec(`
-					TRUNCATE notification_cleanup_runs, notification_cleanup_cutoffs,
-						notification_cleanup_batches, notification_cleanup_throttles RESTART IDENTITY`)
+					TRUNCATE notification_cleanup_runs, notification_cleanup_batches,
+						notification_cleanup_open_runs RESTART IDENTITY`)
 				m := &model{d: d, max: 1}
 				m.Insert(t)
 				t.Repeat(rapid.StateMachineActions(m)) // the exported methods, and Check after each
@@ -134,7 +134,7 @@ type modelRun struct {
 	counts            pgtest.Counts
 	planned, restored int
 	// Of the users with something to delete, until the run has ended.
-	cutoffs map[string]*modelCutoff
+	shares map[string]*modelShare
 }
 
 func (r *modelRun) String() string {
@@ -142,10 +142,11 @@ func (r *modelRun) String() string {
 		r.max, r.keep, r.startedAt, r.finished, r.planned, r.counts, r.restored)
 }
 
-type modelCutoff struct {
-	notification              // the newest that goes
-	total, deletable, deleted int
-	planned                   notifications // what was to go; nobody has touched it since
+// modelShare is what a run has to do of one user.
+type modelShare struct {
+	total, deleted int
+	planned        notifications // what was to go
+	untouched      notifications // what of it is still to go, because nobody has touched it since
 }
 
 const (

@@ -15,7 +15,7 @@ func (m *model) drawLimits(t *rapid.T) {
 	m.max = rapid.IntRange(1, 10).Draw(t, "max_notifications")
 	m.keep = rapid.IntRange(0, m.max).Draw(t, "min_keep")
 	for _, run := range m.runs {
-		if run.cutoffs != nil && rapid.Bool().Draw(t, "of a run that is not through") {
+		if run.shares != nil && rapid.Bool().Draw(t, "of a run that is not through") {
 			m.max, m.keep = run.max, run.keep
 		}
 	}
@@ -27,12 +27,12 @@ func (m *model) open(chosen []string) *modelRun {
 	run := &modelRun{id: len(m.runs) + 1, max: m.max, keep: m.keep, finished: true}
 	run.startedAt = pgtest.One[string](m.d, fmt.Sprintf(`
 		SELECT quote_literal(started_at) FROM notification_cleanup_runs WHERE id = %d`, run.id))
-	_, cutoffs := m.judge(chosen, m.max, m.keep, &run.counts)
-	for _, cutoff := range cutoffs {
-		run.planned += cutoff.deletable
+	_, shares := m.judge(chosen, m.max, m.keep, &run.counts)
+	for _, share := range shares {
+		run.planned += len(share.planned)
 	}
 	if run.planned > 0 {
-		run.cutoffs, run.finished = cutoffs, false
+		run.shares, run.finished = shares, false
 	}
 	m.runs = append(m.runs, run)
 	return run
@@ -41,7 +41,7 @@ func (m *model) open(chosen []string) *modelRun {
 // unfinished is the run that a plan with the limits of the latest call continues.
 func (m *model) unfinished() *modelRun {
 	for _, run := range m.runs {
-		if run.cutoffs != nil && run.max == m.max && run.keep == m.keep && run.startedAt > "'2026" {
+		if run.shares != nil && run.max == m.max && run.keep == m.keep && run.startedAt > "'2026" {
 			return run
 		}
 	}
@@ -55,14 +55,13 @@ func (m *model) follow(t *rapid.T, run *modelRun) (deleted int) {
 		SELECT id FROM notifications WHERE deleted_at = %s ORDER BY id`, run.startedAt))
 	isGone := func(n *notification) bool { return slices.Contains(gone, n.id) }
 	for _, n := range m.where(isLive).where(isGone) {
-		cutoff := run.cutoffs[n.user]
-		if cutoff == nil || n.status != "'read'" || n.createdAt == null ||
-			newestFirst(n, &cutoff.notification) < 0 {
+		share := run.shares[n.user]
+		if share == nil || n.status != "'read'" || !slices.Contains(share.planned, n) {
 			t.Fatalf("run %d deleted %v", run.id, n)
 		}
 		n.deletedAt = run.startedAt
 		m.untrack(notifications{n})
-		cutoff.deleted++
+		share.deleted++
 		deleted++
 	}
 	run.counts.Deleted += int64(deleted)
@@ -71,23 +70,26 @@ func (m *model) follow(t *rapid.T, run *modelRun) (deleted int) {
 
 // end is for a run that is closed, or given up.
 func (m *model) end(t *rapid.T, run *modelRun, finished bool) {
-	if run.cutoffs == nil {
+	if run.shares == nil {
 		return
 	}
-	for user, cutoff := range run.cutoffs {
-		if finished && len(cutoff.planned) > 0 {
-			t.Fatalf("run %d has ended, and left %v", run.id, cutoff.planned)
+	for user, share := range run.shares {
+		if finished && len(share.untouched) > 0 {
+			t.Fatalf("run %d has ended, and left %v", run.id, share.untouched)
 		}
-		if cutoff.deleted > 0 {
+		if share.deleted > 0 {
 			run.counts.Cleaned++
 		}
 		live := m.where(isLive).where(func(n *notification) bool { return n.user == user })
-		if cutoff.total-cutoff.deletable <= run.max && cutoff.total-cutoff.deleted > run.max &&
-			len(live) > run.max {
+		planned := len(share.planned)
+		if share.deleted < planned && share.total-planned <= run.max && len(live) > run.max {
 			run.counts.StillOver++
 		}
 	}
-	run.cutoffs, run.finished = nil, finished
+	if finished { // nobody holds anything here
+		run.counts.Changed = int64(run.planned) - run.counts.Deleted
+	}
+	run.shares, run.finished = nil, finished
 }
 
 // age moves a run into the past: so the deletions of runs and users are in any order, and one that
@@ -95,6 +97,9 @@ func (m *model) end(t *rapid.T, run *modelRun, finished bool) {
 func (m *model) age(t *rapid.T, run *modelRun) {
 	startedAt := drawTime(t, fmt.Sprintf("12:00:%02d", run.id))
 	m.d.Exec(fmt.Sprintf(`UPDATE notifications SET deleted_at = %[1]s WHERE deleted_at = %[3]s;
+UPDATE notification_cleanup_batches
+SET done_at = %[1]s
+WHERE run_id = %[2]d AND done_at IS NOT NULL;
 UPDATE notification_cleanup_runs
 SET started_at = %[1]s
 WHERE id = %[2]d`, startedAt, run.id, run.startedAt))
@@ -200,7 +205,7 @@ func (m *model) Work(t *rapid.T) {
 		switch got := pgtest.One[*int](m.d, call); {
 		case got == nil:
 			m.end(t, run, true)
-		case run.cutoffs == nil:
+		case run.shares == nil:
 			t.Fatalf("%s is %d, but it has ended", call, *got)
 		default:
 			if want := m.follow(t, run); *got != want {
@@ -208,7 +213,7 @@ func (m *model) Work(t *rapid.T) {
 			}
 		}
 	}
-	if run.cutoffs == nil || rapid.IntRange(0, 3).Draw(t, "grows old") == 3 {
+	if run.shares == nil || rapid.IntRange(0, 3).Draw(t, "grows old") == 3 {
 		m.age(t, run)
 	}
 }

@@ -31,7 +31,7 @@ func TestABatchRestsAsManyTimesAsLongAsItTook(t *testing.T) {
 	}
 	const rest = `
 		SELECT extract(epoch FROM rest_until - clock_timestamp())::float8
-		FROM notification_cleanup_throttles`
+		FROM notification_cleanup_open_runs`
 	if rest := pgtest.One[float64](d, rest); rest < 50 || rest > 600 {
 		t.Errorf("it rests for %v seconds after a batch of 0.1", rest)
 	}

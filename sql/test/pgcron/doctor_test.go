@@ -13,17 +13,17 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 	cron, exists := pgtest.Cron(t)
 	found := func(d *pgtest.Database) string {
 		return pgtest.One[string](d, `
-			SELECT concat_ws(' ', ok, found, advice)
+			SELECT concat_ws(' ', severity, found, advice)
 			FROM notification_cleanup_doctor()
 			WHERE name = 'pg_cron'`)
 	}
 	if !exists {
-		if got := found(d); got != "t not used here" {
+		if got := found(d); got != "note not used here" {
 			t.Errorf("without pg_cron it says %s", got)
 		}
 		return
 	}
-	if got, want := found(d), "t it is in database "+cron.Name; got != want {
+	if got, want := found(d), "note it is in database "+cron.Name; got != want {
 		t.Errorf("in another database it says %s, want %s", got, want)
 	}
 	cron.Exec("CREATE EXTENSION IF NOT EXISTS pg_cron; CREATE SCHEMA " + d.Name)
@@ -39,7 +39,7 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 			t.Errorf("it says %s, want %s", got, want)
 		}
 	}
-	say("t no job in this database")
+	say("note no job in this database")
 	job := pgtest.One[int](cron, fmt.Sprintf(`
 		SELECT cron.schedule(
 			'%s',
@@ -47,7 +47,7 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 			'CALL %[1]s.cleanup_notifications_in_batches()'
 		)::integer`, d.Name))
 	cron.Exec("SELECT cron.schedule('another', '0 0 1 1 *', 'SELECT 1 /* " + d.Name + " */')")
-	say("t " + d.Name + ": never ran")
+	say("note " + d.Name + ": never ran")
 	ran := func(number int, status, message string) {
 		cron.Exec(fmt.Sprintf(`
 			INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status,
@@ -55,20 +55,24 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 			VALUES (%d, %d, '', '', '', '%s', '%s')`, job, number-1000*job, status, message))
 	}
 	ran(1, "failed", "it was too late")
-	say("f " + d.Name + ": failed It said: it was too late")
+	say("failure " + d.Name + ": failed It said: it was too late")
 	ran(2, "succeeded", "CALL")
-	say("t " + d.Name + ": succeeded")
+	say("ok " + d.Name + ": succeeded")
 	cron.Exec(fmt.Sprintf("SELECT cron.alter_job(%d, active => false)", job))
-	say("f " + d.Name + ": not active")
+	say(fmt.Sprintf(
+		"warning %s: not active SELECT cron.alter_job(%d, active => true);",
+		d.Name,
+		job,
+	))
 	cron.Exec("DELETE FROM cron.job_run_details WHERE database = ''")
 	cron.Exec(
 		"CREATE ROLE " + d.RoleName() + "; GRANT USAGE ON SCHEMA " + d.Name + " TO " + d.RoleName() +
-			"; GRANT EXECUTE ON FUNCTION notification_cleanup_doctor TO " + d.RoleName(),
+			"; GRANT EXECUTE ON FUNCTION notification_cleanup_doctor, notification_cron_jobs TO " + d.RoleName(),
 	)
 	cron.Exec("SET ROLE " + d.RoleName())
-	say("f not known: permission denied for schema cron Mend the other findings first.")
+	say("failure not known: permission denied for schema cron Mend the other findings first.")
 	cron.Exec("RESET ROLE; GRANT USAGE ON SCHEMA cron TO " + d.RoleName())
 	cron.Exec("SET ROLE " + d.RoleName())
-	say("t no job in this database") // of this role
+	say("note no job in this database") // of this role
 	cron.Exec("RESET ROLE; DROP OWNED BY " + d.RoleName())
 }

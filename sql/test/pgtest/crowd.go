@@ -13,9 +13,8 @@ const Crowd = `
 	TRUNCATE
 		notifications,
 		notification_cleanup_runs,
-		notification_cleanup_cutoffs,
 		notification_cleanup_batches,
-		notification_cleanup_throttles
+		notification_cleanup_open_runs
 	RESTART IDENTITY;
 	INSERT INTO notifications (id, user_id, status, created_at)
 	SELECT
@@ -53,7 +52,7 @@ func (d *Database) startCrowdCall(call *CrowdCall, way string) (wait func() erro
 	if way == "program" {
 		var stderr *Output
 		call.Program, _, stderr = d.StartProgram(
-			"-max-notifications", "40", "-min-keep", "10", "-batch-size", "1", "-workers", "2")
+			"-max-notifications", "40", "-min-keep", "10", "-batch-size", "25", "-workers", "2")
 		return func() error {
 			if err := call.Program.Wait(); err != nil {
 				return fmt.Errorf("%w: %s", err, stderr)
@@ -130,7 +129,7 @@ func (d *Database) WantNothingHalfDone(after, way string) {
 		WHERE (finished_at IS NULL)
 				<> EXISTS (SELECT FROM notification_cleanup_batches AS b WHERE b.run_id = r.id)
 			OR (finished_at IS NULL)
-				<> EXISTS (SELECT FROM notification_cleanup_cutoffs AS c WHERE c.run_id = r.id)
+				<> EXISTS (SELECT FROM notification_cleanup_open_runs AS o WHERE o.run_id = r.id)
 			OR finished_at IS NOT NULL AND notifications_deleted < notifications_planned`)
 	if way == "function" {
 		d.WantNone(after, "a function has left something",

@@ -114,10 +114,10 @@ var Ways = map[string]func(d *Database){
 		d.Exec(`SELECT cleanup_notifications()`)
 	},
 	"procedure": func(d *Database) {
-		d.Exec(`CALL cleanup_notifications_in_batches(batch_size => 1)`)
+		d.Exec(`CALL cleanup_notifications_in_batches(batch_size => 100)`)
 	},
 	"program": func(d *Database) {
-		_, stderr, status := d.Program(nil, "-workers", "2", "-batch-size", "1")
+		_, stderr, status := d.Program(nil, "-workers", "2", "-batch-size", "100")
 		if status != 0 {
 			d.T.Fatalf("exit status %d: %s", status, stderr)
 		}

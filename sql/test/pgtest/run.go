@@ -30,6 +30,7 @@ type Counts struct {
 	StillOver int64 `db:"users_still_over_limit"`
 	Deleted   int64 `db:"notifications_deleted"`
 	Skipped   int64 `db:"notifications_skipped"`
+	Changed   int64 `db:"notifications_changed"`
 }
 
 // StartedAtOf is a query for started_at of the run.

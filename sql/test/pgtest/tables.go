@@ -155,6 +155,7 @@ var InboxView = []string{
 	`CREATE VIEW retention.notifications AS
 		SELECT
 			ctid,
+			tableoid,
 			message AS id,
 			recipient AS user_id,
 			CASE WHEN read_at IS NULL THEN 'unread' ELSE 'read' END AS status,

@@ -51,28 +51,24 @@ func (d *Database) WantRuns(want ...string) {
 	}
 }
 
-// WantQueue compares how many cut-offs and batches there are.
-func (d *Database) WantQueue(want string) {
+// WantQueue compares how many batches there are, of all runs, done or not.
+func (d *Database) WantQueue(want int) {
 	d.T.Helper()
-	const queue = `
-		SELECT (SELECT count(*) FROM notification_cleanup_cutoffs) || ' ' ||
-			(SELECT count(*) FROM notification_cleanup_batches)`
-	if got := One[string](d, queue); got != want {
-		d.T.Errorf("cut-offs and batches: %s, want %s", got, want)
+	if got := One[int](d, "SELECT count(*) FROM notification_cleanup_batches"); got != want {
+		d.T.Errorf("%d batches, want %d", got, want)
 	}
 }
 
-// WantBatches compares the number of batches that run 1 has left, and whether each is some users
-// or a range of pages.
-func (d *Database) WantBatches(n int, ofUsers bool) {
+// WantBatches compares how many notifications each batch lists that run 1 has left.
+func (d *Database) WantBatches(want ...int) {
 	d.T.Helper()
 	const batches = `
-		SELECT count(*) || ', of users: ' || bool_or(first_user IS NOT NULL)
+		SELECT cardinality(places)
 		FROM notification_cleanup_batches
-		WHERE run_id = 1 AND NOT done`
-	ofUsers = ofUsers || OnCitus() // there it is those of a shard
-	if got, want := One[string](d, batches), fmt.Sprintf("%d, of users: %t", n, ofUsers); got != want {
-		d.T.Errorf("batches are left: %s, want %s", got, want)
+		WHERE run_id = 1 AND done_at IS NULL
+		ORDER BY number`
+	if got := All[int](d, batches); !slices.Equal(got, want) {
+		d.T.Errorf("the batches that are left list %d notifications, want %d", got, want)
 	}
 }
 
@@ -82,9 +78,7 @@ func (d *Database) WantEnded(after string) {
 	d.WantNone(after, "the queue is not empty", `
 		SELECT b::text FROM notification_cleanup_batches AS b
 		UNION ALL
-		SELECT c::text FROM notification_cleanup_cutoffs AS c
-		UNION ALL
-		SELECT t::text FROM notification_cleanup_throttles AS t`)
+		SELECT o::text FROM notification_cleanup_open_runs AS o`)
 	d.WantNone(after, "a run has no end",
 		"SELECT r::text FROM notification_cleanup_runs AS r WHERE finished_at IS NULL")
 }
@@ -107,7 +101,7 @@ func (d *Database) WantNothingLocked() {
 	}
 	d.Exec("SELECT FROM notification_cleanup_runs FOR UPDATE NOWAIT")
 	d.Exec("SELECT FROM notification_cleanup_batches FOR UPDATE NOWAIT")
-	d.Exec("SELECT FROM notification_cleanup_cutoffs FOR UPDATE NOWAIT")
+	d.Exec("SELECT FROM notification_cleanup_open_runs FOR UPDATE NOWAIT")
 }
 
 // PreviewRow is a row of preview_notification_cleanup.

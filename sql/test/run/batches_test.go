@@ -49,37 +49,101 @@ func TestABatchThatBrokeOffIsFreeAgain(t *testing.T) {
 	d.WantDeletedBy(d.Record(run), "1-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
 }
 
-func TestBatchesAreOfEvenSizeWhereTheVictimsLieUnevenly(t *testing.T) {
+func TestABatchListsBatchSizeNotificationsInTheOrderOfTheTable(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.InsertWide(pgtest.Alice, 1, 1001, 0)       // four a page
-	d.Insert(pgtest.Bob, "read", 2001, 3001)     // some seventy a page
-	d.InsertWide(pgtest.Carol, 4001, 4700, 1)    // one in two pages
-	d.Insert(pgtest.Carol, "unread", 5001, 6001) // none
-	d.InsertWide(pgtest.Carol+1, 7001, 8001, 0)  // four a page
+	d.InsertWide(pgtest.Alice, 1, 1001, 0)    // four a page
+	d.Insert(pgtest.Bob, "read", 2001, 3001)  // some seventy a page
+	d.InsertWide(pgtest.Carol, 4001, 5101, 1) // one in two pages
 	run := d.Plan("batch_size => 300")
-	batches := d.Drain(run)
-	if len(batches) > 15 || slices.Max(batches) > 400 {
-		t.Errorf("the batches deleted %v, want about 300 each", batches)
+	d.WantBatches(300, 300, 300, 300, 300, 300, 300, 300, 300, 103)
+	const places = `
+		SELECT p.place::text
+		FROM notification_cleanup_batches AS b
+		CROSS JOIN unnest(b.places) WITH ORDINALITY AS p (place, number)
+		ORDER BY b.number, p.number`
+	const sorted = `
+		SELECT p.place::text
+		FROM notification_cleanup_batches AS b
+		CROSS JOIN unnest(b.places) AS p (place)
+		ORDER BY p.place`
+	if !slices.Equal(pgtest.All[string](d, places), pgtest.All[string](d, sorted)) {
+		t.Error("the lists are not in the order of the table")
+	}
+	if batches := d.Drain(run); len(batches) != 10 || slices.Max(batches) != 300 {
+		t.Errorf("the batches deleted %v, want 300 each", batches)
 	}
 	d.WantDeletedBy(
 		d.Record(run),
-		"1-901 2001-2901 4001-4600 7001-7901",
-		pgtest.Counts{OverLimit: 4, Cleaned: 4, StillOver: 1, Deleted: 3303},
+		"1-901 2001-2901 4001-5001",
+		pgtest.Counts{OverLimit: 3, Cleaned: 3, Deleted: 2803},
 	)
 }
 
-// scanned does a batch in a session of its own, and returns how many rows the scans of the table
-// met.
-func scanned(d *pgtest.Database, run pgtest.Run) (deleted, rows int) {
-	d.T.Helper()
-	session := d.OpenSession()
-	session.Exec("BEGIN")
-	deleted = session.Batch(run)
-	rows = pgtest.One[int](session, `
-		SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'notifications'`)
-	session.Exec("COMMIT")
-	return deleted, rows
+func TestABatchLiesInOnePartition(t *testing.T) {
+	t.Parallel()
+	for kind := range pgtest.PartitionedTables {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.NewOf(t, kind)
+			d.Insert(pgtest.Alice, "read", 1, 90)
+			d.Insert(pgtest.Bob, "read", 101, 190)
+			d.Insert(pgtest.Carol, "read", 201, 290)
+			run := d.Plan("50, 10, 25")
+			d.WantNone("a plan", "a batch is of two partitions", `
+				SELECT b.number::text
+				FROM notification_cleanup_batches AS b
+				CROSS JOIN unnest(b.relations) AS r
+				GROUP BY b.number
+				HAVING count(DISTINCT r) > 1`)
+			d.Drain(run)
+			d.WantDeletedBy(
+				d.Record(run),
+				"1-80 101-180 201-280",
+				pgtest.Counts{OverLimit: 3, Cleaned: 3, Deleted: 240},
+			)
+		})
+	}
+}
+
+// An application with PRIMARY KEY (id, created_at) may have an id twice.
+func TestAnIDThatStandsInTwoPartitionsGoesOnlyWhereItWasListed(t *testing.T) {
+	t.Parallel()
+	const columns = `
+		id bigint NOT NULL, user_id bigint NOT NULL, status text NOT NULL,
+		created_at timestamptz NOT NULL, deleted_at timestamptz`
+	for name, create := range map[string]string{
+		"partitions": `
+			CREATE TABLE notifications (` + columns + `, PRIMARY KEY (id, created_at))
+			PARTITION BY RANGE (created_at);
+			CREATE TABLE old PARTITION OF notifications
+			FOR VALUES FROM ('2026-01-01Z') TO ('2026-02-01Z');
+			CREATE TABLE new PARTITION OF notifications
+			FOR VALUES FROM ('2026-02-01Z') TO ('2026-03-01Z')`,
+		"children by INHERITS": `
+			CREATE TABLE notifications (` + columns + `, PRIMARY KEY (id));
+			CREATE TABLE old (PRIMARY KEY (id)) INHERITS (notifications);
+			CREATE TABLE new (PRIMARY KEY (id)) INHERITS (notifications)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, create)
+			d.Exec(`
+				INSERT INTO old
+				SELECT i, 1, 'read', timestamptz '2026-01-02Z' + i * interval '1 minute'
+				FROM generate_series(1, 1000) AS i;
+				INSERT INTO new
+				SELECT i, 1, 'read', timestamptz '2026-02-02Z' + i * interval '1 minute'
+				FROM generate_series(1, 100) AS i`)
+			if run := d.Cleanup(""); run.Planned != 1000 || run.Deleted != 1000 {
+				t.Errorf("the record is %+v", run)
+			}
+			const left = "SELECT count(*) FROM new WHERE deleted_at IS NULL"
+			if n := pgtest.One[int](d, left); n != 100 {
+				t.Errorf("%d of the 100 newest are left", n)
+			}
+		})
+	}
 }
 
 var withAndWithoutStatistics = map[string]string{
@@ -87,79 +151,118 @@ var withAndWithoutStatistics = map[string]string{
 	"without":                 "SELECT",
 }
 
-func TestAThinPlanReadsTheInboxesAndNotTheTable(t *testing.T) {
+// scans are those of the notifications that a batch made in a session of its own: rows met by
+// reading a table, and uses of an index, the unique one that an update of the key would check aside.
+const scans = `
+	SELECT coalesce(sum(seq_tup_read), 0) + coalesce(sum(idx_scan), 0)
+	FROM pg_stat_xact_user_tables
+	WHERE relid IN (SELECT relation FROM notification_tables())`
+
+func TestABatchFindsItsRowsByPlaceWhateverTheStatistics(t *testing.T) {
 	t.Parallel()
-	for name, analyze := range withAndWithoutStatistics {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := pgtest.New(t)
-			d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
-			d.InsertWide(pgtest.Alice, 1, 40, 5)
-			d.InsertWide(pgtest.Bob, 101, 140, 5)
-			d.Exec(analyze)
-			run := d.Plan("20, 10, 30")
-			if got := fmt.Sprint(pgtest.All[string](d, `
-				SELECT row(first_user, end_user, low)::text
-				FROM notification_cleanup_batches
-				ORDER BY number`)); got != "[(1,2,) (2,3,)]" {
-				t.Errorf("the batches are %s, want a user each, for all pages", got)
-			}
-			for _, want := range []string{"1-30", "1-30 101-130"} {
-				if deleted, rows := scanned(d, run); deleted != 30 || rows != 0 {
-					t.Errorf("deleted %d, and met %d rows of the table", deleted, rows)
+	kinds := []string{"plain"}
+	for kind := range pgtest.PartitionedTables {
+		kinds = append(kinds, kind)
+	}
+	for _, kind := range kinds {
+		for name, analyze := range withAndWithoutStatistics {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				d := pgtest.NewOf(t, kind)
+				d.Insert(pgtest.Alice, "read", 1, 500)
+				d.Insert(pgtest.Bob, "unread", 1001, 1500)
+				d.Exec(analyze)
+				run := d.Plan("100, 10, 100")
+				for deleted := 0; deleted < 490; {
+					session := d.OpenSession()
+					session.Exec("BEGIN")
+					deleted += session.Batch(run)
+					if n := pgtest.One[int](session, scans); n != 0 {
+						t.Fatalf("a batch scanned tables or indexes: %d", n)
+					}
+					session.Exec("COMMIT")
 				}
-				if got := d.Numbers("deleted_at IS NOT NULL"); got != want {
-					t.Errorf("deleted are %q, want %q", got, want)
-				}
-			}
-		})
+			})
+		}
 	}
 }
 
-func TestADensePlanReadsThePagesOfItsRangesAndNoOther(t *testing.T) {
+// What the application has done since the plan is left as it is, and counted.
+func TestWhatWasTouchedSinceThePlanIsLeft(t *testing.T) {
 	t.Parallel()
-	for name, analyze := range withAndWithoutStatistics {
+	for name, touch := range map[string]string{
+		"marked":                   "UPDATE notifications SET status = 'unread'",
+		"bumped":                   "UPDATE notifications SET created_at = '2026-01-01Z'",
+		"changed in other columns": "UPDATE notifications SET title = 'x'",
+		"touched and put back":     "UPDATE notifications SET status = status",
+		"given to another user":    "UPDATE notifications SET user_id = " + pgtest.Key(pgtest.Bob),
+		"deleted by the user":      "UPDATE notifications SET deleted_at = '2025-06-01Z'",
+		"gone":                     "DELETE FROM notifications",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
-			d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
-			d.InsertWide(pgtest.Alice, 1, 201, 0)
-			// Between those of alice lies a gap of more pages than a batch may read in vain.
-			d.InsertWide(pgtest.Bob, 1001, 1040, 5)
-			d.InsertWide(pgtest.Alice, 2001, 2200, 0)
-			d.Exec(analyze)
-			run := d.Plan("100, 0, 100")
-			for range 5 {
-				// To lock, to update, and to count what is left.
-				if deleted, rows := scanned(d, run); rows < deleted || rows > 3*deleted+24 {
-					t.Errorf("deleted %d, and met %d rows of the table", deleted, rows)
-				}
-			}
+			d.Insert(pgtest.Alice, "read", 1, 1001)
+			run := d.Plan("batch_size => 300")
+			d.Exec(touch + " WHERE " + pgtest.NotificationNumber + " BETWEEN 11 AND 30")
 			d.Drain(run)
 			d.WantDeletedBy(
 				d.Record(run),
-				"1-201 2001-2200",
-				pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 401},
+				"1-10 31-901",
+				pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 881, Changed: 20},
 			)
 		})
 	}
 }
 
-func TestAUserWithMoreThanABatchIsSplitByPages(t *testing.T) {
+// A place that VACUUM has freed may be filled by any other row.
+func TestWhatLiesInAReusedPlaceIsNotTouched(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
-	d.InsertWide(pgtest.Alice, 1, 300, 3)
-	d.InsertWide(pgtest.Bob, 1001, 1040, 3)
-	run := d.Plan("20, 10, 100")
-	if batches := fmt.Sprint(d.Drain(run)); batches != "[100 100 90 30]" {
-		t.Errorf("the batches deleted %s, want three of alice, and one of bob", batches)
+	d.Insert(pgtest.Alice, "read", 1, 1001)
+	run := d.Plan("")
+	d.Exec("DELETE FROM notifications WHERE " + pgtest.NotificationNumber + " <= 500")
+	d.Exec("VACUUM notifications")
+	d.Insert(pgtest.Alice, "read", 2001, 2300)
+	if n := pgtest.One[int](d, `
+		SELECT count(*)
+		FROM notification_cleanup_batches AS b
+		CROSS JOIN unnest(b.places) AS p (place)
+		JOIN notifications AS n ON n.ctid = p.place
+		WHERE n.created_at > (SELECT max(created_at) - interval '299 minutes' FROM notifications)`); n == 0 {
+		t.Fatal("no place was used again")
 	}
+	d.Drain(run)
 	d.WantDeletedBy(
 		d.Record(run),
-		"1-290 1001-1030",
-		pgtest.Counts{OverLimit: 2, Cleaned: 2, Deleted: 320},
+		"501-901",
+		pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 401, Changed: 500},
 	)
+}
+
+func TestATriggerThatWritesAnotherTimeFailsTheBatch(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 1001)
+	d.Exec(`
+		CREATE FUNCTION other_time() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			NEW.deleted_at := now() - interval '1 day';
+			RETURN NEW;
+		END $$;
+		CREATE TRIGGER other_time BEFORE UPDATE ON notifications
+		FOR EACH ROW WHEN (OLD.deleted_at IS NULL) EXECUTE FUNCTION other_time()`)
+	for _, call := range []string{
+		"SELECT cleanup_notifications()",
+		"CALL cleanup_notifications_in_batches()",
+	} {
+		if err := d.Refused(call, "27000"); err.Hint == "" || err.Detail == "" {
+			t.Errorf("%s says %+v", call, err)
+		}
+	}
+	if got := d.Numbers("deleted_at IS NOT NULL"); got != "" {
+		t.Errorf("deleted are %s", got)
+	}
 }
 
 // A run of a billion notifications has 100,000 batches; to look through them each time would cost
@@ -170,9 +273,11 @@ func TestABatchIsFoundWithoutLookingAtThoseThatAreDone(t *testing.T) {
 	d.InsertWide(pgtest.Alice, 1, 1001, 0)
 	run := d.Plan("batch_size => 100, pause_factor => 0.001")
 	d.Exec(`
-		INSERT INTO notification_cleanup_batches (run_id, low, high, done)
-		SELECT 1, '(0,0)', '(1,0)', true
-		FROM generate_series(1, 5000)`)
+		INSERT INTO notification_cleanup_batches (
+			run_id, number, done_at, oldest, newest, relations, places, ids, users, created_ats
+		)
+		SELECT 1, 1000 + i, now(), now(), now(), '{}', '{}', '{}', '{}', '{}'
+		FROM generate_series(1, 5000) AS i`)
 	session := d.OpenSession() // which has no other statistics
 	session.Exec("BEGIN")
 	session.Batch(run)

@@ -13,11 +13,11 @@ import (
 var callers = map[string]func(t *testing.T, d *pgtest.Database) error{
 	"procedure": func(t *testing.T, d *pgtest.Database) error {
 		_, err := d.Connect().Exec(context.Background(), `
-			CALL cleanup_notifications_in_batches(batch_size => 1)`)
+			CALL cleanup_notifications_in_batches(batch_size => 100)`)
 		return err
 	},
 	"program": func(t *testing.T, d *pgtest.Database) error {
-		cmd, _, stderr := d.StartProgram("run", "-batch-size", "1")
+		cmd, _, stderr := d.StartProgram("run", "-batch-size", "100")
 		if err := cmd.Wait(); err != nil {
 			return fmt.Errorf("%w: %s", err, stderr)
 		}

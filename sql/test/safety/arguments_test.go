@@ -83,14 +83,14 @@ func TestTakesTheEdgesOfEveryType(t *testing.T) {
 		`
 			SELECT cleanup_notifications(user_ids => ARRAY(SELECT md5(i::text)::uuid
 				FROM generate_series(1, 100000) AS i))`,
-		"SELECT plan_notification_cleanup(2147483647, 2147483647, 2147483647)",
+		"SELECT plan_notification_cleanup(2147483647, 2147483647, 1000000)",
 		"SELECT cleanup_next_batch(id) FROM plan_notification_cleanup(1, 0, 1)",
-		"SELECT cleanup_next_batch(id) FROM plan_notification_cleanup(1, 0, 2147483647)",
+		"SELECT cleanup_next_batch(id) FROM plan_notification_cleanup(1, 0, 1000000)",
 		"SELECT preview_notification_cleanup(2147483647, 2147483647)",
 		"SELECT preview_notification_cleanup(1, 0)",
 		"SELECT notification_stats(2147483647)",
 		"SELECT notification_stats(1)",
-		"CALL cleanup_notifications_in_batches(2147483647, 2147483647, 2147483647, '178000000 years')",
+		"CALL cleanup_notifications_in_batches(2147483647, 2147483647, 1000000, '178000000 years')",
 		"CALL cleanup_notifications_in_batches(1, 0, 1, '1 microsecond')",
 		"SELECT purge_notifications('1 microsecond', 2147483647)",
 		"SELECT purge_notifications('6000 years', 1)",

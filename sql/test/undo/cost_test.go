@@ -31,7 +31,7 @@ var kindsOfTables = map[string][]string{
 		tableWith("messages", "(id)"),
 		indexesOf("messages"),
 		`CREATE SCHEMA cleanup;
-		CREATE VIEW cleanup.notifications AS SELECT ctid, * FROM messages`,
+		CREATE VIEW cleanup.notifications AS SELECT ctid, tableoid, * FROM messages`,
 		pgtest.SetSearchPath("cleanup, public"),
 	},
 }

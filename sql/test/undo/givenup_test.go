@@ -24,7 +24,7 @@ func TestTheFirstBatchOfAnUndoGivesTheRunUp(t *testing.T) {
 		t.Error("the run goes on, or there is more to undo")
 	}
 	wantRestored(d, 200, "")
-	d.WantQueue("0 0")
+	d.WantQueue(0)
 }
 
 func TestUndoOfARunThatIsNotThroughGivesItUp(t *testing.T) {
@@ -50,5 +50,5 @@ func TestUndoOfARunThatIsNotThroughGivesItUp(t *testing.T) {
 		run.Counts != (pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 200}) {
 		t.Errorf("the record is %+v", run)
 	}
-	d.WantQueue("0 0")
+	d.WantQueue(0)
 }

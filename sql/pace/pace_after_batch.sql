@@ -1,0 +1,44 @@
+-- Notes after a batch until when the run rests, and from when on replicas are too far behind:
+--
+--     SELECT pace_after_batch(7, interval '0.2 seconds');
+CREATE OR REPLACE FUNCTION pace_after_batch(
+    run_id bigint,
+    took interval
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_mark pg_lsn;
+BEGIN
+    UPDATE notification_cleanup_open_runs AS o
+    SET rest_until = greatest(o.rest_until, v_now + o.pause_factor * pace_after_batch.took)
+    WHERE o.run_id = pace_after_batch.run_id
+        AND o.pause_factor > 0;
+
+    -- One mark at a time is enough: when all replicas have passed it, the next one is set.
+    -- A role that may not see them can still do a batch of a run that does not wait for them.
+    SELECT o.replicas_mark
+    INTO v_mark
+    FROM notification_cleanup_open_runs AS o
+    WHERE o.run_id = pace_after_batch.run_id;
+    IF v_mark IS NOT NULL AND NOT EXISTS (
+        SELECT
+        FROM notification_replicas() AS r
+        WHERE r.lsn < v_mark
+    ) THEN
+        UPDATE notification_cleanup_open_runs AS o
+        SET
+            replicas_mark = pg_current_wal_flush_lsn(),
+            replicas_due = v_now + o.max_replica_lag
+        WHERE o.run_id = pace_after_batch.run_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pace_after_batch(bigint, interval) IS
+    'For record_cleanup_batch(): applies pause_factor and max_replica_lag of the run after a batch '
+    'that took so long.';
+REVOKE ALL ON FUNCTION pace_after_batch(bigint, interval) FROM PUBLIC;

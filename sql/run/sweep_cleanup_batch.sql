@@ -1,0 +1,162 @@
+-- Soft-deletes those notifications of one batch that are still what the plan has judged and that
+-- nobody holds. The only statement of the product that sets deleted_at to a time:
+--
+--     SELECT * FROM sweep_cleanup_batch(7, 1, '100ms');
+--
+-- Table, place, id, user and created_at together are the row: what lies in a place that was freed
+-- and filled again does not match, nor what the application has moved or marked since.
+CREATE OR REPLACE FUNCTION sweep_cleanup_batch(
+    run_id bigint,
+    number bigint,
+    patience text,  -- the lock_timeout for rows
+    OUT deleted bigint,
+    OUT missed bigint[],
+    OUT kept bigint[]
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET timezone = 'UTC'
+-- The list is planned anew for each batch, by its own users and dates: they leave out partitions.
+SET plan_cache_mode = force_custom_plan
+-- By place and by nothing else (Tid Scan), whatever the statistics say. Switching the other ways
+-- off is not enough without statistics, and on PostgreSQL 18; pinned by costs as well it is.
+SET enable_tidscan = on
+SET enable_nestloop = on
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_indexscan = off
+SET enable_indexonlyscan = off
+SET enable_bitmapscan = off
+SET seq_page_cost = 1e9
+SET cpu_index_tuple_cost = 1e9
+SET random_page_cost = 0
+AS $$
+DECLARE
+    v_batch notification_cleanup_batches;
+    v_started_at timestamptz;
+    v_other timestamptz;
+    v_lock_timeout CONSTANT text := current_setting('lock_timeout');
+    v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
+        sweep_cleanup_batch.run_id,
+        sweep_cleanup_batch.number
+    );
+BEGIN
+    SELECT b.*
+    INTO STRICT v_batch
+    FROM notification_cleanup_batches AS b
+    WHERE b.run_id = sweep_cleanup_batch.run_id
+        AND b.number = sweep_cleanup_batch.number;
+    IF v_batch.shard IS NOT NULL THEN
+        PERFORM pin_tid_scans_on_workers();
+    END IF;
+    SELECT r.started_at
+    INTO STRICT v_started_at
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = sweep_cleanup_batch.run_id;
+
+    WITH patience AS MATERIALIZED (
+        -- Set inside of the statement, when it has its locks on tables: for those the caller's own
+        -- lock_timeout counts.
+        SELECT set_config('lock_timeout', sweep_cleanup_batch.patience, true) AS lock_timeout
+    ),
+    locked AS MATERIALIZED (
+        SELECT
+            n.tableoid AS relation,
+            n.ctid AS place,
+            doomed.number
+        FROM unnest(
+            v_batch.relations,
+            v_batch.places,
+            v_batch.ids,
+            v_batch.users,
+            v_batch.created_ats
+        ) WITH ORDINALITY AS doomed (relation, place, id, user_id, created_at, number)
+        JOIN notifications AS n
+            ON n.tableoid = doomed.relation
+            AND n.ctid = doomed.place
+            AND n.id = doomed.id
+            AND n.user_id = doomed.user_id
+            AND n.created_at = doomed.created_at
+        WHERE n.deleted_at IS NULL
+            AND n.status = 'read'
+            AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            AND (SELECT p.lock_timeout FROM patience AS p) IS NOT NULL
+        FOR NO KEY UPDATE OF n SKIP LOCKED
+    ),
+    -- The conditions again, because this part finds rows for itself: with place and pruning alone
+    -- it has met rows of other partitions that were never listed.
+    updated AS (
+        UPDATE notifications AS n
+        SET deleted_at = v_started_at
+        FROM locked AS l
+        WHERE n.tableoid = l.relation
+            AND n.ctid = l.place
+            AND n.deleted_at IS NULL
+            AND n.status = 'read'
+            AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+        RETURNING
+            l.number,
+            n.deleted_at
+    ),
+    -- A trigger that keeps a row lets its deleted_at NULL, or the row out of what was updated.
+    soft_deleted AS MATERIALIZED (
+        SELECT u.number
+        FROM updated AS u
+        WHERE u.deleted_at = v_started_at
+    ),
+    counted AS (
+        SELECT
+            (SELECT count(*) FROM soft_deleted) AS soft_deleted,
+            (SELECT count(*) FROM locked) AS locked
+    )
+    SELECT
+        c.soft_deleted,
+        (SELECT min(u.deleted_at) FROM updated AS u WHERE u.deleted_at <> v_started_at),
+        CASE
+            WHEN c.soft_deleted < cardinality(v_batch.places)
+            THEN ARRAY(
+                SELECT listed.number
+                FROM generate_series(1::bigint, cardinality(v_batch.places)) AS listed (number)
+                WHERE listed.number NOT IN (SELECT s.number FROM soft_deleted AS s)
+            )
+        END,
+        CASE
+            WHEN c.soft_deleted < c.locked
+            THEN ARRAY(
+                SELECT l.number
+                FROM locked AS l
+                WHERE l.number NOT IN (SELECT s.number FROM soft_deleted AS s)
+            )
+        END
+    INTO
+        sweep_cleanup_batch.deleted,
+        v_other,
+        sweep_cleanup_batch.missed,
+        sweep_cleanup_batch.kept
+    FROM counted AS c;
+
+    PERFORM set_config('lock_timeout', v_lock_timeout, true);
+    IF v_other IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'triggered_data_change_violation',
+            MESSAGE = format(
+                'a trigger or rule wrote deleted_at = %s where the run writes %s',
+                v_other,
+                v_started_at
+            ),
+            DETAIL = 'With it the record of the run would be wrong, and undo would not find these '
+                'notifications. Nothing of this batch was changed.',
+            HINT = 'Let the trigger or rule leave a deleted_at alone that the statement sets.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) IS
+    'Does one batch for cleanup_next_batch(), which is what to call. deleted: how many; missed: '
+    'the positions in the list of those that were not soft-deleted, NULL where all were; kept: '
+    'those of them that were locked and yet not changed, so that a trigger has kept them.';
+REVOKE ALL ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) FROM PUBLIC;

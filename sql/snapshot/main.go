@@ -1,0 +1,192 @@
+// Snapshot freezes the routines of sql/ into a migration, because goose cannot include files. There
+// is one frozen copy of each.
+//
+//	go run ./sql/snapshot            writes migrations/00004_routines.sql
+//	go run ./sql/snapshot --check    changes nothing; exit status 1 where the migration differs
+//
+// A routine or view is a file of sql/ with CREATE OR REPLACE. The doctor is compiled: a template,
+// and a file for each of its checks.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+const (
+	migration = "migrations/00004_routines.sql"
+	doctor    = "sql/doctor/notification_cleanup_doctor.sql.tmpl"
+	checks    = "sql/doctor/check_*.sql"
+)
+
+// pin stands at the beginning of either direction.
+const pin = `-- SET search_path FROM CURRENT then pins the schema that goose installs into,
+-- and temporary objects last.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+-- For Citus: routines and history are the coordinator's alone.
+SET LOCAL citus.enable_ddl_propagation = off;
+`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(arguments []string) error {
+	objects, err := objects()
+	if err != nil {
+		return err
+	}
+	frozen := freeze(objects)
+	switch {
+	case len(arguments) == 0:
+		return os.WriteFile(migration, frozen, 0o644)
+	case slices.Equal(arguments, []string{"--check"}):
+		if current, err := os.ReadFile(migration); err != nil || !bytes.Equal(current, frozen) {
+			return fmt.Errorf("%s differs from sql/: run make snapshot", migration)
+		}
+		return nil
+	default:
+		return fmt.Errorf("usage: go run ./sql/snapshot [--check]")
+	}
+}
+
+// An object is a routine or a view.
+type object struct {
+	path string
+	text string
+}
+
+// objects returns all of them in an order in which they can be created: a view needs the functions
+// that it calls, while the body of a function is only read when it is called.
+func objects() ([]object, error) {
+	var all []object
+	paths, err := filepath.Glob("sql/*/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Contains(text, []byte("\nCREATE OR REPLACE ")) {
+			all = append(all, object{path, string(text)})
+		}
+	}
+	text, err := compileDoctor()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doctor, err)
+	}
+	all = append(all, object{doctor, text})
+	for _, o := range all {
+		if o.drop() == "" {
+			return nil, fmt.Errorf("%s has no COMMENT ON its object", o.path)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b object) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.path, b.path))
+	})
+	return all, nil
+}
+
+func (o object) rank() int {
+	if strings.Contains(o.text, "\nCREATE OR REPLACE VIEW ") {
+		return 1
+	}
+	return 0
+}
+
+// A check is one of the doctor's.
+type check struct {
+	Name  string
+	Query string
+}
+
+// compileDoctor puts the checks, in the order of the template, into it.
+func compileDoctor() (string, error) {
+	files, err := filepath.Glob(checks)
+	if err != nil {
+		return "", err
+	}
+	functions := template.FuncMap{"checks": func(names ...string) ([]check, error) {
+		var all []check
+		for _, name := range names {
+			path := fileOf(name)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			query, isStatement := strings.CutSuffix(strings.TrimSpace(string(text)), ";")
+			if !isStatement {
+				return nil, fmt.Errorf("%s does not end with a semicolon", path)
+			}
+			all = append(all, check{name, query})
+			files = slices.DeleteFunc(files, func(file string) bool { return file == path })
+		}
+		if len(files) > 0 {
+			return nil, fmt.Errorf("the template does not name the check of %s", files[0])
+		}
+		return all, nil
+	}}
+	parsed, err := template.New(filepath.Base(doctor)).Funcs(functions).ParseFiles(doctor)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	err = parsed.Execute(&text, nil)
+	return text.String(), err
+}
+
+// fileOf returns the path of a check: that of "last run" is check_last_run.sql.
+func fileOf(check string) string {
+	return strings.ReplaceAll(checks, "*", strings.NewReplacer(" ", "_", "-", "_").Replace(check))
+}
+
+// freeze writes the migration.
+func freeze(objects []object) []byte {
+	var up, down strings.Builder
+	for _, o := range objects {
+		fmt.Fprintf(&up, "\n-- frozen copy of %s\n%s-- end of %s\n", o.path, o.statements(), o.path)
+	}
+	for _, o := range slices.Backward(objects) {
+		down.WriteString(o.drop())
+	}
+	return fmt.Appendf(nil, `-- Written by make snapshot: edit sql/, never this copy.
+
+-- +goose Up
+%s%s
+-- +goose Down
+%s%s`, pin, &up, pin, &down)
+}
+
+var (
+	begin = regexp.MustCompile(`(?m)^(CREATE OR REPLACE (FUNCTION|PROCEDURE) |DO )`)
+	end   = regexp.MustCompile(`(?m)^\$\$;$`)
+	named = regexp.MustCompile(`(?m)^COMMENT ON (FUNCTION|PROCEDURE|VIEW)\s+([^']*?)\s+IS$`)
+)
+
+// statements returns the text, in which goose is told where the statements with semicolons in them
+// begin and end.
+func (o object) statements() string {
+	text := begin.ReplaceAllString(o.text, "-- +goose StatementBegin\n$1")
+	return end.ReplaceAllString(text, "$$$$;\n-- +goose StatementEnd")
+}
+
+// drop returns the statement that drops the object, which its comment names with its arguments.
+func (o object) drop() string {
+	var statements strings.Builder
+	for _, match := range named.FindAllStringSubmatch(o.text, -1) {
+		fmt.Fprintf(&statements, "DROP %s %s;\n", match[1], match[2])
+	}
+	return statements.String()
+}
