@@ -34,3 +34,41 @@ func TestHealthIsOneRow(t *testing.T) {
 			started_at = started_at - interval '27 hours'`)
 	expect(`(deleted,1620,1,1)`)
 }
+
+func TestHealthSaysWhatAwaitsAVacuumBehindAnyTable(t *testing.T) {
+	t.Parallel()
+	const columns = `(
+		id bigint NOT NULL,
+		user_id bigint NOT NULL,
+		status text,
+		created_at timestamptz,
+		deleted_at timestamptz,
+		PRIMARY KEY (id, user_id)
+	)`
+	for name, create := range map[string]string{
+		"a view": `
+			CREATE TABLE rows ` + columns + `;
+			CREATE VIEW notifications AS SELECT ctid, tableoid, * FROM rows`,
+		"a child by INHERITS": `
+			CREATE TABLE notifications ` + columns + `;
+			CREATE TABLE rows () INHERITS (notifications)`,
+		"a partition": `
+			CREATE TABLE notifications ` + columns + ` PARTITION BY HASH (user_id);
+			CREATE TABLE rows PARTITION OF notifications FOR VALUES WITH (MODULUS 1, REMAINDER 0)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, create)
+			d.Exec("ALTER TABLE rows SET (autovacuum_enabled = off)")
+			d.Exec(`
+				INSERT INTO rows
+				SELECT i, 1, 'read', timestamptz '2025-01-01Z' + i * interval '1 minute'
+				FROM generate_series(1, 1001) AS i`)
+			d.Exec("VACUUM rows")
+			d.Cleanup("")
+			d.Eventually("SELECT notifications_to_vacuum = 901 FROM notification_cleanup_health")
+			d.Exec("VACUUM rows")
+			d.Eventually("SELECT notifications_to_vacuum = 0 FROM notification_cleanup_health")
+		})
+	}
+}
