@@ -100,6 +100,20 @@ func TestTheLogTellsThePlanAndTheEnd(t *testing.T) {
 	}
 }
 
+func TestTheLogTellsHowManyChangedSinceThePlan(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 1001)
+	d.Plan("100, 100")
+	d.Exec("UPDATE notifications SET status = 'unread' WHERE " + pgtest.NotificationNumber + " = 10")
+	_, stderr, status := command(t, d, nil, "run", "-max-notifications", "100")
+	const says = `msg="finished run" run_id=1 users_cleaned=1 notifications_deleted=900` +
+		` notifications_skipped=0 notifications_changed=1 duration_seconds=`
+	if status != 0 || !strings.Contains(stderr, says) {
+		t.Errorf("exit status %d, and no %s in %s", status, says, stderr)
+	}
+}
+
 func TestDryRunPrintsThePreviewAndWritesNothing(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
@@ -177,7 +191,8 @@ func TestExitStatusAndOneLineForEachMistake(t *testing.T) {
 		{"not a number", map[string]string{"MAX_NOTIFICATIONS": "many"}, nil, 2, "MAX_NOTIFICATIONS"},
 		{"limit of 0", map[string]string{"MAX_NOTIFICATIONS": "0"}, nil, 2, "MAX_NOTIFICATIONS is 0"},
 		{"keeps more than the limit", nil, []string{"-min-keep", "1001"}, 2, "MIN_KEEP is 1001"},
-		{"no batch", nil, []string{"-batch-size", "0"}, 2, "BATCH_SIZE"},
+		{"no batch", nil, []string{"-batch-size", "0"}, 2, "BATCH_SIZE is 0"},
+		{"a batch too large", nil, []string{"-batch-size", "1000001"}, 2, "BATCH_SIZE is 1000001"},
 		{"no worker", nil, []string{"-workers", "0"}, 2, "WORKERS"},
 		{"negative pause", nil, []string{"-pause-factor", "-1"}, 2, "PAUSE_FACTOR is -1"},
 		{"negative lag", nil, []string{"-max-replica-lag", "-1s"}, 2, "MAX_REPLICA_LAG is -1s"},
@@ -257,6 +272,14 @@ func TestFlagsWinOverVariablesAndEmptyVariablesCountAsUnset(t *testing.T) {
 		cfg.Format != "text" ||
 		!slices.Equal(words, []string{"migrate", "up"}) {
 		t.Errorf("config %+v, words %q, error %v", cfg, words, err)
+	}
+}
+
+func TestTheLargestBatchIsOfAMillion(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	if _, stderr, status := command(t, d, nil, "run", "-batch-size", "1000000"); status != 0 {
+		t.Errorf("exit status %d, stderr %s", status, stderr)
 	}
 }
 
