@@ -81,17 +81,22 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 			[]string{
 				"deleted_at is missing",
 				"ctid is missing from the view",
+				"tableoid is missing from the view",
 				"CREATE VIEW cleanup.notifications AS SELECT ctid, tableoid, id",
 			}},
 		"view of something else": {`
-			CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS id, 1 AS user_id, 'read'::text AS status,
-				now() AS created_at, now() AS deleted_at`,
-			[]string{"ctid must be that of the table behind, not integer"}},
+			CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS tableoid, 1 AS id, 1 AS user_id,
+				'read'::text AS status, now() AS created_at, now() AS deleted_at`,
+			[]string{
+				"ctid must be that of the table behind, not integer",
+				"tableoid must be that of the table behind, not integer",
+			}},
 		"view of two tables": {`
 			CREATE TABLE people (id integer PRIMARY KEY);
 			CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text,
 				created_at timestamptz, deleted_at timestamptz);
-			CREATE VIEW notifications AS SELECT inbox.ctid, inbox.*, people.id AS person
+			CREATE VIEW notifications AS SELECT inbox.ctid, inbox.tableoid, inbox.*,
+				people.id AS person
 			FROM inbox
 			JOIN people ON people.id = user_id`,
 			[]string{"deleted_at of the view cannot be updated: it must be a column of a single table"}},
