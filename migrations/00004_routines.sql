@@ -1976,7 +1976,8 @@ REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION check_cleanup_limits(
     max_notifications integer,
-    min_keep integer
+    min_keep integer,
+    max_deletions bigint DEFAULT NULL  -- NULL: none
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -1989,22 +1990,25 @@ BEGIN
         check_cleanup_limits.max_notifications >= 1
         AND check_cleanup_limits.min_keep >= 0
         AND check_cleanup_limits.min_keep <= check_cleanup_limits.max_notifications
+        AND coalesce(check_cleanup_limits.max_deletions >= 0, true)
     ) IS NOT TRUE THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = format(
-                'invalid limits: max_notifications => %L, min_keep => %L',
+                'invalid limits: max_notifications => %L, min_keep => %L%s',
                 check_cleanup_limits.max_notifications,
-                check_cleanup_limits.min_keep
+                check_cleanup_limits.min_keep,
+                format(', max_deletions => %s', check_cleanup_limits.max_deletions)
             ),
-            HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications.';
+            HINT = 'max_notifications takes 1 or more, min_keep 0 to max_notifications, '
+                'max_deletions 0 or more, or NULL for none.';
     END IF;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION check_cleanup_limits(integer, integer) IS
+COMMENT ON FUNCTION check_cleanup_limits(integer, integer, bigint) IS
     'Raises invalid_parameter_value (22023) unless these are limits that a run can have.';
-REVOKE ALL ON FUNCTION check_cleanup_limits(integer, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION check_cleanup_limits(integer, integer, bigint) FROM PUBLIC;
 -- end of sql/rule/check_cleanup_limits.sql
 
 -- frozen copy of sql/rule/notification_crowds.sql
@@ -2364,6 +2368,54 @@ COMMENT ON FUNCTION preview_notification_limits(integer[], integer) IS
 REVOKE ALL ON FUNCTION preview_notification_limits(integer[], integer) FROM PUBLIC;
 -- end of sql/rule/preview_notification_limits.sql
 
+-- frozen copy of sql/run/check_planned_deletions.sql
+-- Refuses a run that would delete more than its caller expects, the brake for a first night:
+--
+--     SELECT check_planned_deletions(r, 50000) FROM notification_cleanup_runs AS r WHERE r.id = 7;
+--
+-- A run that is continued counts with what it has left.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_planned_deletions(
+    run notification_cleanup_runs,
+    max_deletions bigint  -- NULL: any number
+)
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_run CONSTANT notification_cleanup_runs := check_planned_deletions.run;
+    v_left CONSTANT bigint := v_run.notifications_planned
+        - v_run.notifications_deleted
+        - v_run.notifications_skipped
+        - v_run.notifications_changed;
+BEGIN
+    IF v_left > check_planned_deletions.max_deletions THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'NC001',
+            MESSAGE = format(
+                '%s notifications to delete are more than max_deletions, %s',
+                v_left,
+                check_planned_deletions.max_deletions
+            ),
+            DETAIL = format(
+                '%s users are over the limit of %s. Nothing was written.',
+                v_run.users_over_limit,
+                v_run.max_notifications
+            ),
+            HINT = 'Look with SELECT * FROM preview_notification_cleanup(). If all of it may go, '
+                'raise max_deletions, or leave it out.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_planned_deletions(notification_cleanup_runs, bigint) IS
+    'Raises NC001 where the run has more left to delete than max_deletions.';
+REVOKE ALL ON FUNCTION check_planned_deletions(notification_cleanup_runs, bigint) FROM PUBLIC;
+-- end of sql/run/check_planned_deletions.sql
+
 -- frozen copy of sql/run/check_run_id.sql
 -- Refuses the id of a run that there is not:
 --
@@ -2625,7 +2677,8 @@ REVOKE ALL ON FUNCTION cleanup_next_batch(bigint) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION cleanup_notifications(
     max_notifications integer DEFAULT 1000,
     min_keep integer DEFAULT 100,
-    user_ids notification_user_id[] DEFAULT NULL
+    user_ids notification_user_id[] DEFAULT NULL,
+    max_deletions bigint DEFAULT NULL
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
@@ -2635,6 +2688,11 @@ AS $$
 DECLARE
     v_run notification_cleanup_runs;
 BEGIN
+    PERFORM check_cleanup_limits(
+        cleanup_notifications.max_notifications,
+        cleanup_notifications.min_keep,
+        cleanup_notifications.max_deletions
+    );
     -- Nobody else sees this run before it has ended, so it neither continues another one nor can be
     -- joined. A batch that gave way comes again at once, until it waits.
     v_run := open_notification_cleanup(
@@ -2643,6 +2701,7 @@ BEGIN
         NULL,
         cleanup_notifications.user_ids
     );
+    PERFORM check_planned_deletions(v_run, cleanup_notifications.max_deletions);
     WHILE v_run.finished_at IS NULL LOOP
         EXIT WHEN cleanup_next_batch(v_run.id) IS NULL;
     END LOOP;
@@ -2655,15 +2714,17 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) IS
+COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) IS
     'Soft-deletes, for every user with more than max_notifications live notifications, all read ones '
     'except the min_keep newest, in one transaction; skips rows that somebody holds. '
     'Returns the record of the run: SELECT * FROM cleanup_notifications(). '
     'user_ids: only those of the list who are over the limit. '
+    'max_deletions: where more is to be deleted, nothing is written, and the call fails with NC001. '
     'Look before with preview_notification_cleanup(), undo with restore_notifications(id). '
     'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
     'deletes until its end.';
-REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint)
+FROM PUBLIC;
 -- end of sql/run/cleanup_notifications.sql
 
 -- frozen copy of sql/run/cleanup_notifications_in_batches.sql
@@ -2677,7 +2738,8 @@ CREATE OR REPLACE PROCEDURE cleanup_notifications_in_batches(
     batch_size integer DEFAULT 10000,
     time_limit interval DEFAULT NULL,
     pause_factor double precision DEFAULT 0,
-    max_replica_lag interval DEFAULT NULL
+    max_replica_lag interval DEFAULT NULL,
+    max_deletions bigint DEFAULT NULL
 )
 LANGUAGE plpgsql
 AS $$
@@ -2725,7 +2787,8 @@ BEGIN
                 cleanup_notifications_in_batches.min_keep,
                 cleanup_notifications_in_batches.batch_size,
                 cleanup_notifications_in_batches.pause_factor,
-                cleanup_notifications_in_batches.max_replica_lag
+                cleanup_notifications_in_batches.max_replica_lag,
+                cleanup_notifications_in_batches.max_deletions
             );
             v_run_id := v_run.id;
             RAISE NOTICE 'run %: % users over the limit, % notifications to delete',
@@ -2769,7 +2832,7 @@ BEGIN
     EXECUTE replace(
         pg_get_functiondef(
             'cleanup_notifications_in_batches(
-                integer, integer, integer, interval, double precision, interval
+                integer, integer, integer, interval, double precision, interval, bigint
             )'::regprocedure
         ),
         '''schema of this procedure''',
@@ -2780,17 +2843,17 @@ $$;
 -- +goose StatementEnd
 COMMENT ON PROCEDURE
     cleanup_notifications_in_batches(
-        integer, integer, integer, interval, double precision, interval
+        integer, integer, integer, interval, double precision, interval, bigint
     )
 IS
     'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and a '
-    'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and '
-    'max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit. '
+    'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor, '
+    'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against time_limit. '
     'CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
     'call with the same limits does first; two calls at the same time share the work.';
 REVOKE ALL ON PROCEDURE
     cleanup_notifications_in_batches(
-        integer, integer, integer, interval, double precision, interval
+        integer, integer, integer, interval, double precision, interval, bigint
     )
 FROM PUBLIC;
 -- end of sql/run/cleanup_notifications_in_batches.sql
@@ -3174,7 +3237,8 @@ CREATE OR REPLACE FUNCTION plan_notification_cleanup(
     min_keep integer DEFAULT 100,
     batch_size integer DEFAULT 10000,
     pause_factor double precision DEFAULT 0,
-    max_replica_lag interval DEFAULT NULL
+    max_replica_lag interval DEFAULT NULL,
+    max_deletions bigint DEFAULT NULL
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
@@ -3186,7 +3250,8 @@ DECLARE
 BEGIN
     PERFORM check_cleanup_limits(
         plan_notification_cleanup.max_notifications,
-        plan_notification_cleanup.min_keep
+        plan_notification_cleanup.min_keep,
+        plan_notification_cleanup.max_deletions
     );
     PERFORM check_cleanup_pace(
         plan_notification_cleanup.pause_factor,
@@ -3217,6 +3282,7 @@ BEGIN
             NULL
         );
     END IF;
+    PERFORM check_planned_deletions(v_run, plan_notification_cleanup.max_deletions);
     IF v_run.finished_at IS NULL THEN
         -- How fast it goes, and that it goes, is up to its last caller.
         PERFORM pace_notification_cleanup(
@@ -3233,7 +3299,7 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION
-    plan_notification_cleanup(integer, integer, integer, double precision, interval)
+    plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
 IS
     'Opens a run in batches of batch_size notifications, for cleanup_next_batch(id), and returns its '
     'record; it has ended already where there is nothing to delete. Returns instead a run with the '
@@ -3241,9 +3307,10 @@ IS
     'last batch is older than 36 hours is given up. pause_factor: after each batch rest so many '
     'times as long as it took. max_replica_lag: before each batch wait until no standby, no logical '
     'slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of '
-    'several callers of one run the last one''s pace counts.';
+    'several callers of one run the last one''s pace counts. max_deletions: where more is to be '
+    'deleted, nothing is written, and the call fails with NC001.';
 REVOKE ALL ON FUNCTION
-    plan_notification_cleanup(integer, integer, integer, double precision, interval)
+    plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
 FROM PUBLIC;
 -- end of sql/run/plan_notification_cleanup.sql
 
@@ -4178,7 +4245,7 @@ DROP FUNCTION sweep_cleanup_batch(bigint, bigint, text);
 DROP FUNCTION settle_notification_cleanup(bigint);
 DROP FUNCTION record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval);
 DROP FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]);
-DROP FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval);
+DROP FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint);
 DROP FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]);
 DROP FUNCTION give_up_notification_cleanup(bigint);
 DROP FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]);
@@ -4187,20 +4254,21 @@ DROP FUNCTION close_notification_cleanup(bigint);
 DROP FUNCTION cleanup_run_lifetime();
 DROP FUNCTION cleanup_run_is_rewritten(bigint);
 DROP PROCEDURE cleanup_notifications_in_batches(
-        integer, integer, integer, interval, double precision, interval
+        integer, integer, integer, interval, double precision, interval, bigint
     );
-DROP FUNCTION cleanup_notifications(integer, integer, notification_user_id[]);
+DROP FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint);
 DROP FUNCTION cleanup_next_batch(bigint);
 DROP FUNCTION cleanup_batch_pruning_users(bigint, bigint);
 DROP FUNCTION cleanup_batch_is_rewritten(bigint, bigint);
 DROP FUNCTION claim_cleanup_batch(bigint, timestamptz);
 DROP FUNCTION check_run_id(bigint);
+DROP FUNCTION check_planned_deletions(notification_cleanup_runs, bigint);
 DROP FUNCTION preview_notification_limits(integer[], integer);
 DROP FUNCTION preview_notification_cleanup(integer, integer);
 DROP FUNCTION notification_stats(integer);
 DROP FUNCTION notification_excess(notification_user_id[], integer, timestamptz);
 DROP FUNCTION notification_crowds(integer, notification_user_id[]);
-DROP FUNCTION check_cleanup_limits(integer, integer);
+DROP FUNCTION check_cleanup_limits(integer, integer, bigint);
 DROP FUNCTION stop_notification_cleanup(bigint);
 DROP FUNCTION pace_notification_cleanup(bigint, double precision, interval);
 DROP FUNCTION pace_after_batch(bigint, interval);

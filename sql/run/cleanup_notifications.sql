@@ -4,7 +4,8 @@
 CREATE OR REPLACE FUNCTION cleanup_notifications(
     max_notifications integer DEFAULT 1000,
     min_keep integer DEFAULT 100,
-    user_ids notification_user_id[] DEFAULT NULL
+    user_ids notification_user_id[] DEFAULT NULL,
+    max_deletions bigint DEFAULT NULL
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
@@ -14,6 +15,11 @@ AS $$
 DECLARE
     v_run notification_cleanup_runs;
 BEGIN
+    PERFORM check_cleanup_limits(
+        cleanup_notifications.max_notifications,
+        cleanup_notifications.min_keep,
+        cleanup_notifications.max_deletions
+    );
     -- Nobody else sees this run before it has ended, so it neither continues another one nor can be
     -- joined. A batch that gave way comes again at once, until it waits.
     v_run := open_notification_cleanup(
@@ -22,6 +28,7 @@ BEGIN
         NULL,
         cleanup_notifications.user_ids
     );
+    PERFORM check_planned_deletions(v_run, cleanup_notifications.max_deletions);
     WHILE v_run.finished_at IS NULL LOOP
         EXIT WHEN cleanup_next_batch(v_run.id) IS NULL;
     END LOOP;
@@ -33,12 +40,14 @@ BEGIN
     RETURN v_run;
 END
 $$;
-COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) IS
+COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) IS
     'Soft-deletes, for every user with more than max_notifications live notifications, all read ones '
     'except the min_keep newest, in one transaction; skips rows that somebody holds. '
     'Returns the record of the run: SELECT * FROM cleanup_notifications(). '
     'user_ids: only those of the list who are over the limit. '
+    'max_deletions: where more is to be deleted, nothing is written, and the call fails with NC001. '
     'Look before with preview_notification_cleanup(), undo with restore_notifications(id). '
     'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
     'deletes until its end.';
-REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint)
+FROM PUBLIC;

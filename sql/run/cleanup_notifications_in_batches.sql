@@ -7,7 +7,8 @@ CREATE OR REPLACE PROCEDURE cleanup_notifications_in_batches(
     batch_size integer DEFAULT 10000,
     time_limit interval DEFAULT NULL,
     pause_factor double precision DEFAULT 0,
-    max_replica_lag interval DEFAULT NULL
+    max_replica_lag interval DEFAULT NULL,
+    max_deletions bigint DEFAULT NULL
 )
 LANGUAGE plpgsql
 AS $$
@@ -55,7 +56,8 @@ BEGIN
                 cleanup_notifications_in_batches.min_keep,
                 cleanup_notifications_in_batches.batch_size,
                 cleanup_notifications_in_batches.pause_factor,
-                cleanup_notifications_in_batches.max_replica_lag
+                cleanup_notifications_in_batches.max_replica_lag,
+                cleanup_notifications_in_batches.max_deletions
             );
             v_run_id := v_run.id;
             RAISE NOTICE 'run %: % users over the limit, % notifications to delete',
@@ -97,7 +99,7 @@ BEGIN
     EXECUTE replace(
         pg_get_functiondef(
             'cleanup_notifications_in_batches(
-                integer, integer, integer, interval, double precision, interval
+                integer, integer, integer, interval, double precision, interval, bigint
             )'::regprocedure
         ),
         '''schema of this procedure''',
@@ -107,16 +109,16 @@ END
 $$;
 COMMENT ON PROCEDURE
     cleanup_notifications_in_batches(
-        integer, integer, integer, interval, double precision, interval
+        integer, integer, integer, interval, double precision, interval, bigint
     )
 IS
     'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and a '
-    'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor and '
-    'max_replica_lag: as of plan_notification_cleanup(); waiting counts against time_limit. '
+    'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor, '
+    'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against time_limit. '
     'CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
     'call with the same limits does first; two calls at the same time share the work.';
 REVOKE ALL ON PROCEDURE
     cleanup_notifications_in_batches(
-        integer, integer, integer, interval, double precision, interval
+        integer, integer, integer, interval, double precision, interval, bigint
     )
 FROM PUBLIC;

@@ -6,7 +6,8 @@ CREATE OR REPLACE FUNCTION plan_notification_cleanup(
     min_keep integer DEFAULT 100,
     batch_size integer DEFAULT 10000,
     pause_factor double precision DEFAULT 0,
-    max_replica_lag interval DEFAULT NULL
+    max_replica_lag interval DEFAULT NULL,
+    max_deletions bigint DEFAULT NULL
 )
 RETURNS notification_cleanup_runs
 LANGUAGE plpgsql
@@ -18,7 +19,8 @@ DECLARE
 BEGIN
     PERFORM check_cleanup_limits(
         plan_notification_cleanup.max_notifications,
-        plan_notification_cleanup.min_keep
+        plan_notification_cleanup.min_keep,
+        plan_notification_cleanup.max_deletions
     );
     PERFORM check_cleanup_pace(
         plan_notification_cleanup.pause_factor,
@@ -49,6 +51,7 @@ BEGIN
             NULL
         );
     END IF;
+    PERFORM check_planned_deletions(v_run, plan_notification_cleanup.max_deletions);
     IF v_run.finished_at IS NULL THEN
         -- How fast it goes, and that it goes, is up to its last caller.
         PERFORM pace_notification_cleanup(
@@ -64,7 +67,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION
-    plan_notification_cleanup(integer, integer, integer, double precision, interval)
+    plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
 IS
     'Opens a run in batches of batch_size notifications, for cleanup_next_batch(id), and returns its '
     'record; it has ended already where there is nothing to delete. Returns instead a run with the '
@@ -72,7 +75,8 @@ IS
     'last batch is older than 36 hours is given up. pause_factor: after each batch rest so many '
     'times as long as it took. max_replica_lag: before each batch wait until no standby, no logical '
     'slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of '
-    'several callers of one run the last one''s pace counts.';
+    'several callers of one run the last one''s pace counts. max_deletions: where more is to be '
+    'deleted, nothing is written, and the call fails with NC001.';
 REVOKE ALL ON FUNCTION
-    plan_notification_cleanup(integer, integer, integer, double precision, interval)
+    plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
 FROM PUBLIC;

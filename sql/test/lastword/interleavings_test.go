@@ -142,7 +142,7 @@ func TestTheNaiveStatementOverwritesAnotherTransaction(t *testing.T) {
 		CREATE
 			OR REPLACE FUNCTION cleanup_notifications(max_notifications integer DEFAULT 1000,
 				min_keep integer DEFAULT 100,
-			user_ids notification_user_id[] DEFAULT NULL)
+			user_ids notification_user_id[] DEFAULT NULL, max_deletions bigint DEFAULT NULL)
 		RETURNS notification_cleanup_runs LANGUAGE plpgsql AS $$
 		DECLARE
 			run notification_cleanup_runs;

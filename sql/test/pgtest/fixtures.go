@@ -186,8 +186,8 @@ var LeastPrivileges = []string{
 	"USAGE ON SCHEMA public",
 	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats," +
 		" plan_notification_cleanup, cleanup_next_batch, check_cleanup_limits, check_cleanup_pace," +
-		" check_run_id, notification_crowds, notification_excess, open_notification_cleanup," +
-		" queue_notification_cleanup, continue_notification_cleanup, cleanup_run_lifetime," +
+		" check_planned_deletions, check_run_id, notification_crowds, notification_excess," +
+		" open_notification_cleanup, queue_notification_cleanup, continue_notification_cleanup, cleanup_run_lifetime," +
 		" warn_without_index, pace_notification_cleanup, await_cleanup_pace, pace_after_batch," +
 		" claim_cleanup_batch, sweep_cleanup_batch, cleanup_batch_pruning_users," +
 		" explain_cleanup_shortfall, record_cleanup_batch, cleanup_batch_is_rewritten," +

@@ -15,6 +15,7 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 			"max_notifications => 99", "NULL, NULL",
 			"0, 0", "10, 11", "-2147483648, -2147483648",
 			"0, user_ids => '{}'", "NULL, user_ids => '{}'",
+			"max_deletions => -1", "max_deletions => -9223372036854775808",
 		},
 		"plan_notification_cleanup": {
 			"max_notifications => NULL", "max_notifications => 0", "max_notifications => -1",
@@ -24,6 +25,7 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 			"batch_size => NULL", "batch_size => 0", "batch_size => -1", "batch_size => -2147483648",
 			"pause_factor => NULL", "pause_factor => -0.1", "pause_factor => 1001", "pause_factor => 'NaN'",
 			"max_replica_lag => '0'", "max_replica_lag => '-1 second'",
+			"max_deletions => -1",
 		},
 		"cleanup_next_batch": {"NULL", "0", "-1", "99", "9223372036854775807", "-9223372036854775808"},
 		"preview_notification_cleanup": {
@@ -134,6 +136,7 @@ func TestOperationsRefuseBadArguments(t *testing.T) {
 		`CALL cleanup_notifications_in_batches(min_keep => 1001)`,
 		`CALL cleanup_notifications_in_batches(batch_size => 0)`,
 		`CALL cleanup_notifications_in_batches(batch_size => NULL)`,
+		`CALL cleanup_notifications_in_batches(max_deletions => -1)`,
 		`CALL cleanup_notifications_in_batches(time_limit => '0')`,
 		`CALL cleanup_notifications_in_batches(time_limit => '-1 second')`,
 	} {
