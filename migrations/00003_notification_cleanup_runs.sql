@@ -150,14 +150,35 @@ COMMENT ON COLUMN notification_cleanup_batches.last_users_planned IS
     'How many notifications of each of them were to go, in all batches together.';
 COMMENT ON COLUMN notification_cleanup_batches.users_left IS
     'When it is done: the user of each notification of the list that was not deleted.';
+CREATE TABLE notification_cleanup_suspension (
+    is_suspended boolean PRIMARY KEY DEFAULT true CHECK (is_suspended),
+    reason text NOT NULL,
+    suspended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    suspended_by text NOT NULL DEFAULT session_user,
+    application_name text NOT NULL DEFAULT current_setting('application_name')
+);
+COMMENT ON TABLE notification_cleanup_suspension IS
+    'One row from suspend_notification_cleanup() to resume_notification_cleanup(), otherwise none.';
+COMMENT ON COLUMN notification_cleanup_suspension.is_suspended IS
+    'Always true: the key of the only row.';
+COMMENT ON COLUMN notification_cleanup_suspension.reason IS 'Why, as somebody has put it.';
+COMMENT ON COLUMN notification_cleanup_suspension.suspended_at IS 'Since when.';
+COMMENT ON COLUMN notification_cleanup_suspension.suspended_by IS
+    'Database user who connected to suspend it.';
+COMMENT ON COLUMN notification_cleanup_suspension.application_name IS
+    'application_name of that connection.';
 REVOKE ALL ON TABLE
     notification_cleanup_runs,
     notification_cleanup_open_runs,
-    notification_cleanup_batches
+    notification_cleanup_batches,
+    notification_cleanup_suspension
 FROM PUBLIC;
 
 -- +goose Down
-DROP TABLE notification_cleanup_batches, notification_cleanup_open_runs;
+DROP TABLE
+    notification_cleanup_suspension,
+    notification_cleanup_batches,
+    notification_cleanup_open_runs;
 -- +goose StatementBegin
 DO $$
 BEGIN

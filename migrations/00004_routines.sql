@@ -325,6 +325,7 @@ BEGIN
         'replica identity',
         'vacuum',
         'server',
+        'suspension',
         'last run',
         'unfinished runs',
         'max_wal_size',
@@ -369,6 +370,8 @@ WITH needed (privileges, relation, columns, is_optional) AS (
         ('{UPDATE}', 'notification_cleanup_runs', '{notifications_restored}', true),
         ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_batches', NULL, false),
         ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_open_runs', NULL, false),
+        ('{SELECT}', 'notification_cleanup_suspension', NULL, false),
+        ('{INSERT,UPDATE,DELETE}', 'notification_cleanup_suspension', NULL, true),
         ('{SELECT}', 'notification_cleanup_health', NULL, true)
 ),
 missing_on_relations AS (
@@ -407,7 +410,8 @@ missing_on_routines AS (
         routine.proname = ANY (
             '{restore_notifications,restore_next_batch,purge_notifications,'
             'notification_deleted_shards,notification_replicas,notification_cleanup_doctor,'
-            'notification_cron_jobs,preview_notification_limits,stop_notification_cleanup}'
+            'notification_cron_jobs,preview_notification_limits,stop_notification_cleanup,'
+            'suspend_notification_cleanup,resume_notification_cleanup}'
         ) AS is_optional
     FROM pg_proc AS routine
     JOIN pg_namespace AS namespace ON namespace.oid = routine.pronamespace
@@ -791,6 +795,26 @@ SELECT
     CASE WHEN server.is_standby THEN 'a standby' ELSE 'a primary' END AS found,
     'This is only to look; clean up on the primary.' AS advice
 FROM pg_is_in_recovery() AS server (is_standby)
+) AS result;
+
+                WHEN 'suspension' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_suspension.sql: a suspension that somebody has forgotten is no better than a job
+-- that nobody has scheduled.
+SELECT
+    CASE WHEN suspension IS NULL THEN 'ok' ELSE 'warning' END AS severity,
+    'the job is suspended ' || suspension AS found,
+    'When that is over: SELECT resume_notification_cleanup();' AS advice
+FROM cleanup_suspension() AS suspension
 ) AS result;
 
                 WHEN 'last run' THEN
@@ -1694,6 +1718,7 @@ DECLARE
     v_reason text;
     v_result text;
     v_told boolean := false;
+    v_suspension text;
 BEGIN
     LOOP
         SELECT o.*
@@ -1711,6 +1736,12 @@ BEGIN
             RAISE NOTICE
                 'run %: stopped by stop_notification_cleanup(), the next call of the job continues it',
                 await_cleanup_pace.run_id;
+            v_result := 'stopped';
+            EXIT;
+        END IF;
+        v_suspension := cleanup_suspension();
+        IF v_open.run_id IS NOT NULL AND v_suspension IS NOT NULL THEN
+            RAISE NOTICE 'run %: suspended %', await_cleanup_pace.run_id, v_suspension;
             v_result := 'stopped';
             EXIT;
         END IF;
@@ -1750,7 +1781,8 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION await_cleanup_pace(bigint, timestamptz) IS
     'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline has '
-    'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run.';
+    'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run, '
+    'or suspended all.';
 REVOKE ALL ON FUNCTION await_cleanup_pace(bigint, timestamptz) FROM PUBLIC;
 -- end of sql/pace/await_cleanup_pace.sql
 
@@ -1795,6 +1827,38 @@ COMMENT ON FUNCTION check_cleanup_pace(double precision, interval) IS
     'insufficient_privilege (42501) where this role may not see how far the replicas are.';
 REVOKE ALL ON FUNCTION check_cleanup_pace(double precision, interval) FROM PUBLIC;
 -- end of sql/pace/check_cleanup_pace.sql
+
+-- frozen copy of sql/pace/cleanup_suspension.sql
+-- Since when, by whom and why the job is suspended, as words to be put into a sentence; NULL where it
+-- is not:
+--
+--     SELECT cleanup_suspension();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION cleanup_suspension()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    RETURN (
+        SELECT format(
+            'since %s by %s: %s',
+            date_trunc('second', s.suspended_at),
+            s.suspended_by,
+            s.reason
+        )
+        FROM notification_cleanup_suspension AS s
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION cleanup_suspension() IS
+    'Since when, by whom and why suspend_notification_cleanup() has suspended the job; NULL where '
+    'it is not suspended.';
+REVOKE ALL ON FUNCTION cleanup_suspension() FROM PUBLIC;
+-- end of sql/pace/cleanup_suspension.sql
 
 -- frozen copy of sql/pace/notification_replicas.sql
 -- Which standbys and slots there are, and how far each of them has come.
@@ -1939,6 +2003,28 @@ COMMENT ON FUNCTION pace_notification_cleanup(bigint, double precision, interval
 REVOKE ALL ON FUNCTION pace_notification_cleanup(bigint, double precision, interval) FROM PUBLIC;
 -- end of sql/pace/pace_notification_cleanup.sql
 
+-- frozen copy of sql/pace/resume_notification_cleanup.sql
+-- Ends a suspension. The next call of the job goes on with what was left:
+--
+--     SELECT resume_notification_cleanup();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION resume_notification_cleanup()
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    DELETE FROM notification_cleanup_suspension AS s;
+    RETURN FOUND;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION resume_notification_cleanup() IS
+    'Ends what suspend_notification_cleanup() began. Returns whether the job was suspended.';
+REVOKE ALL ON FUNCTION resume_notification_cleanup() FROM PUBLIC;
+-- end of sql/pace/resume_notification_cleanup.sql
+
 -- frozen copy of sql/pace/stop_notification_cleanup.sql
 -- Stops a run that is under way, whoever works on it.
 --
@@ -1968,6 +2054,55 @@ The next call of the job with the same limits goes on with it. Not for cleanup_n
 'which is one statement: cancel that.';
 REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;
 -- end of sql/pace/stop_notification_cleanup.sql
+
+-- frozen copy of sql/pace/suspend_notification_cleanup.sql
+-- Suspends the job until somebody resumes it, whoever calls it and however often:
+--
+--     SELECT suspend_notification_cleanup('run 7 is being undone, ask Ada');
+--
+-- It is written down in a table, so that a restart or a failover changes nothing about it.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION suspend_notification_cleanup(reason text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF coalesce(btrim(suspend_notification_cleanup.reason), '') = '' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a suspension without a reason',
+            HINT = 'reason takes a text: whoever finds the job suspended will want to know why.';
+    END IF;
+    -- Again only where somebody has resumed it between the two statements.
+    LOOP
+        INSERT INTO notification_cleanup_suspension (reason)
+        VALUES (suspend_notification_cleanup.reason)
+        ON CONFLICT (is_suspended) DO NOTHING;
+        IF FOUND THEN
+            RETURN true;
+        END IF;
+        RAISE NOTICE 'was suspended already %', cleanup_suspension();
+        UPDATE notification_cleanup_suspension AS s
+        SET
+            reason = suspend_notification_cleanup.reason,
+            suspended_at = DEFAULT,
+            suspended_by = DEFAULT,
+            application_name = DEFAULT;
+        IF FOUND THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION suspend_notification_cleanup(text) IS
+    'Suspends the job: until resume_notification_cleanup() nobody plans or continues a run, and '
+    'whoever works on one ends after the batch, with a notice that gives the reason. Undo and purge '
+    'go on. Returns whether it was not suspended before; where it was, the new reason counts.';
+REVOKE ALL ON FUNCTION suspend_notification_cleanup(text) FROM PUBLIC;
+-- end of sql/pace/suspend_notification_cleanup.sql
 
 -- frozen copy of sql/rule/check_cleanup_limits.sql
 -- Refuses limits that make no sense, before anything is written:
@@ -2687,12 +2822,17 @@ SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_suspension CONSTANT text := cleanup_suspension();
 BEGIN
     PERFORM check_cleanup_limits(
         cleanup_notifications.max_notifications,
         cleanup_notifications.min_keep,
         cleanup_notifications.max_deletions
     );
+    IF v_suspension IS NOT NULL THEN
+        RAISE NOTICE 'the cleanup is suspended %', v_suspension;
+        RETURN NULL;
+    END IF;
     -- Nobody else sees this run before it has ended, so it neither continues another one nor can be
     -- joined. A batch that gave way comes again at once, until it waits.
     v_run := open_notification_cleanup(
@@ -2705,6 +2845,8 @@ BEGIN
     WHILE v_run.finished_at IS NULL LOOP
         EXIT WHEN cleanup_next_batch(v_run.id) IS NULL;
     END LOOP;
+    -- Where it was suspended meanwhile: what is left of it nobody else could do.
+    PERFORM give_up_notification_cleanup(v_run.id);
 
     SELECT r.*
     INTO v_run
@@ -2721,6 +2863,7 @@ COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id
     'user_ids: only those of the list who are over the limit. '
     'max_deletions: where more is to be deleted, nothing is written, and the call fails with NC001. '
     'Look before with preview_notification_cleanup(), undo with restore_notifications(id). '
+    'NULL, with a notice, while the cleanup is suspended. '
     'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
     'deletes until its end.';
 REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint)
@@ -2782,14 +2925,17 @@ BEGIN
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
         IF v_run_id IS NULL THEN
-            v_run := plan_notification_cleanup(
+            SELECT r.*
+            INTO v_run
+            FROM plan_notification_cleanup(
                 cleanup_notifications_in_batches.max_notifications,
                 cleanup_notifications_in_batches.min_keep,
                 cleanup_notifications_in_batches.batch_size,
                 cleanup_notifications_in_batches.pause_factor,
                 cleanup_notifications_in_batches.max_replica_lag,
                 cleanup_notifications_in_batches.max_deletions
-            );
+            ) AS r;
+            EXIT WHEN v_run.id IS NULL;  -- suspended, as a notice says
             v_run_id := v_run.id;
             RAISE NOTICE 'run %: % users over the limit, % notifications to delete',
                 v_run_id,
@@ -3247,6 +3393,7 @@ SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_suspension text;
 BEGIN
     PERFORM check_cleanup_limits(
         plan_notification_cleanup.max_notifications,
@@ -3269,6 +3416,11 @@ BEGIN
         'pg_class'::regclass::oid::integer,
         'notification_cleanup_runs'::regclass::oid::integer
     );
+    v_suspension := cleanup_suspension();
+    IF v_suspension IS NOT NULL THEN
+        RAISE NOTICE 'the cleanup is suspended %', v_suspension;
+        RETURN NULL;
+    END IF;
     v_run := continue_notification_cleanup(
         plan_notification_cleanup.max_notifications,
         plan_notification_cleanup.min_keep
@@ -3308,7 +3460,8 @@ IS
     'times as long as it took. max_replica_lag: before each batch wait until no standby, no logical '
     'slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of '
     'several callers of one run the last one''s pace counts. max_deletions: where more is to be '
-    'deleted, nothing is written, and the call fails with NC001.';
+    'deleted, nothing is written, and the call fails with NC001. NULL, with a notice, while the '
+    'cleanup is suspended.';
 REVOKE ALL ON FUNCTION
     plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
 FROM PUBLIC;
@@ -4171,6 +4324,7 @@ CREATE OR REPLACE VIEW notification_cleanup_health AS
 SELECT
     last_run.finished_at AS last_finished_at,
     CASE
+        WHEN cleanup_suspension() IS NOT NULL THEN 'suspended'
         WHEN EXISTS (
             SELECT
             FROM notification_cleanup_open_runs AS o
@@ -4200,7 +4354,8 @@ SELECT
             JOIN pg_stat_all_tables AS s ON s.relid = t.relation
             WHERE s.n_dead_tup > 0
         )
-    ) AS notifications_to_vacuum
+    ) AS notifications_to_vacuum,
+    cleanup_suspension() AS suspension
 FROM (VALUES (1)) AS one_row
 LEFT JOIN (
     SELECT *
@@ -4216,7 +4371,7 @@ COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
 'When the last finished run ended; NULL if none ever did.';
 COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
 'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
-'while a run waits for the next call to go on.';
+'while a run waits for the next call to go on; or suspended, while no run may.';
 COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
 'Whole minutes since last_finished_at.';
 COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
@@ -4227,6 +4382,8 @@ COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live '
 'notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 '
 'on Citus.';
+COMMENT ON COLUMN notification_cleanup_health.suspension IS
+'Since when, by whom and why the job is suspended; NULL where it is not.';
 REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_health.sql
 
@@ -4269,10 +4426,13 @@ DROP FUNCTION notification_stats(integer);
 DROP FUNCTION notification_excess(notification_user_id[], integer, timestamptz);
 DROP FUNCTION notification_crowds(integer, notification_user_id[]);
 DROP FUNCTION check_cleanup_limits(integer, integer, bigint);
+DROP FUNCTION suspend_notification_cleanup(text);
 DROP FUNCTION stop_notification_cleanup(bigint);
+DROP FUNCTION resume_notification_cleanup();
 DROP FUNCTION pace_notification_cleanup(bigint, double precision, interval);
 DROP FUNCTION pace_after_batch(bigint, interval);
 DROP FUNCTION notification_replicas();
+DROP FUNCTION cleanup_suspension();
 DROP FUNCTION check_cleanup_pace(double precision, interval);
 DROP FUNCTION await_cleanup_pace(bigint, timestamptz);
 DROP FUNCTION notification_tables();

@@ -23,6 +23,8 @@ WITH needed (privileges, relation, columns, is_optional) AS (
         ('{UPDATE}', 'notification_cleanup_runs', '{notifications_restored}', true),
         ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_batches', NULL, false),
         ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_open_runs', NULL, false),
+        ('{SELECT}', 'notification_cleanup_suspension', NULL, false),
+        ('{INSERT,UPDATE,DELETE}', 'notification_cleanup_suspension', NULL, true),
         ('{SELECT}', 'notification_cleanup_health', NULL, true)
 ),
 missing_on_relations AS (
@@ -61,7 +63,8 @@ missing_on_routines AS (
         routine.proname = ANY (
             '{restore_notifications,restore_next_batch,purge_notifications,'
             'notification_deleted_shards,notification_replicas,notification_cleanup_doctor,'
-            'notification_cron_jobs,preview_notification_limits,stop_notification_cleanup}'
+            'notification_cron_jobs,preview_notification_limits,stop_notification_cleanup,'
+            'suspend_notification_cleanup,resume_notification_cleanup}'
         ) AS is_optional
     FROM pg_proc AS routine
     JOIN pg_namespace AS namespace ON namespace.oid = routine.pronamespace

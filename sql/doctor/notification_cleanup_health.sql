@@ -5,6 +5,7 @@ CREATE OR REPLACE VIEW notification_cleanup_health AS
 SELECT
     last_run.finished_at AS last_finished_at,
     CASE
+        WHEN cleanup_suspension() IS NOT NULL THEN 'suspended'
         WHEN EXISTS (
             SELECT
             FROM notification_cleanup_open_runs AS o
@@ -34,7 +35,8 @@ SELECT
             JOIN pg_stat_all_tables AS s ON s.relid = t.relation
             WHERE s.n_dead_tup > 0
         )
-    ) AS notifications_to_vacuum
+    ) AS notifications_to_vacuum,
+    cleanup_suspension() AS suspension
 FROM (VALUES (1)) AS one_row
 LEFT JOIN (
     SELECT *
@@ -50,7 +52,7 @@ COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
 'When the last finished run ended; NULL if none ever did.';
 COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
 'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
-'while a run waits for the next call to go on.';
+'while a run waits for the next call to go on; or suspended, while no run may.';
 COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
 'Whole minutes since last_finished_at.';
 COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
@@ -61,4 +63,6 @@ COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
 'What runs have deleted since the last VACUUM of the table: until the next one, each count of live '
 'notifications reads it too. When it is a tenth of them or more: VACUUM notifications. Always 0 '
 'on Citus.';
+COMMENT ON COLUMN notification_cleanup_health.suspension IS
+'Since when, by whom and why the job is suspended; NULL where it is not.';
 REVOKE ALL ON notification_cleanup_health FROM PUBLIC;

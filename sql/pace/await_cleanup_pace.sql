@@ -17,6 +17,7 @@ DECLARE
     v_reason text;
     v_result text;
     v_told boolean := false;
+    v_suspension text;
 BEGIN
     LOOP
         SELECT o.*
@@ -34,6 +35,12 @@ BEGIN
             RAISE NOTICE
                 'run %: stopped by stop_notification_cleanup(), the next call of the job continues it',
                 await_cleanup_pace.run_id;
+            v_result := 'stopped';
+            EXIT;
+        END IF;
+        v_suspension := cleanup_suspension();
+        IF v_open.run_id IS NOT NULL AND v_suspension IS NOT NULL THEN
+            RAISE NOTICE 'run %: suspended %', await_cleanup_pace.run_id, v_suspension;
             v_result := 'stopped';
             EXIT;
         END IF;
@@ -72,5 +79,6 @@ END
 $$;
 COMMENT ON FUNCTION await_cleanup_pace(bigint, timestamptz) IS
     'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline has '
-    'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run.';
+    'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run, '
+    'or suspended all.';
 REVOKE ALL ON FUNCTION await_cleanup_pace(bigint, timestamptz) FROM PUBLIC;

@@ -14,12 +14,17 @@ SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_suspension CONSTANT text := cleanup_suspension();
 BEGIN
     PERFORM check_cleanup_limits(
         cleanup_notifications.max_notifications,
         cleanup_notifications.min_keep,
         cleanup_notifications.max_deletions
     );
+    IF v_suspension IS NOT NULL THEN
+        RAISE NOTICE 'the cleanup is suspended %', v_suspension;
+        RETURN NULL;
+    END IF;
     -- Nobody else sees this run before it has ended, so it neither continues another one nor can be
     -- joined. A batch that gave way comes again at once, until it waits.
     v_run := open_notification_cleanup(
@@ -32,6 +37,8 @@ BEGIN
     WHILE v_run.finished_at IS NULL LOOP
         EXIT WHEN cleanup_next_batch(v_run.id) IS NULL;
     END LOOP;
+    -- Where it was suspended meanwhile: what is left of it nobody else could do.
+    PERFORM give_up_notification_cleanup(v_run.id);
 
     SELECT r.*
     INTO v_run
@@ -47,6 +54,7 @@ COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id
     'user_ids: only those of the list who are over the limit. '
     'max_deletions: where more is to be deleted, nothing is written, and the call fails with NC001. '
     'Look before with preview_notification_cleanup(), undo with restore_notifications(id). '
+    'NULL, with a notice, while the cleanup is suspended. '
     'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
     'deletes until its end.';
 REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint)

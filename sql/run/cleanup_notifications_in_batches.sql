@@ -51,14 +51,17 @@ BEGIN
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
         IF v_run_id IS NULL THEN
-            v_run := plan_notification_cleanup(
+            SELECT r.*
+            INTO v_run
+            FROM plan_notification_cleanup(
                 cleanup_notifications_in_batches.max_notifications,
                 cleanup_notifications_in_batches.min_keep,
                 cleanup_notifications_in_batches.batch_size,
                 cleanup_notifications_in_batches.pause_factor,
                 cleanup_notifications_in_batches.max_replica_lag,
                 cleanup_notifications_in_batches.max_deletions
-            );
+            ) AS r;
+            EXIT WHEN v_run.id IS NULL;  -- suspended, as a notice says
             v_run_id := v_run.id;
             RAISE NOTICE 'run %: % users over the limit, % notifications to delete',
                 v_run_id,

@@ -16,6 +16,7 @@ SET row_security = off
 AS $$
 DECLARE
     v_run notification_cleanup_runs;
+    v_suspension text;
 BEGIN
     PERFORM check_cleanup_limits(
         plan_notification_cleanup.max_notifications,
@@ -38,6 +39,11 @@ BEGIN
         'pg_class'::regclass::oid::integer,
         'notification_cleanup_runs'::regclass::oid::integer
     );
+    v_suspension := cleanup_suspension();
+    IF v_suspension IS NOT NULL THEN
+        RAISE NOTICE 'the cleanup is suspended %', v_suspension;
+        RETURN NULL;
+    END IF;
     v_run := continue_notification_cleanup(
         plan_notification_cleanup.max_notifications,
         plan_notification_cleanup.min_keep
@@ -76,7 +82,8 @@ IS
     'times as long as it took. max_replica_lag: before each batch wait until no standby, no logical '
     'slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of '
     'several callers of one run the last one''s pace counts. max_deletions: where more is to be '
-    'deleted, nothing is written, and the call fails with NC001.';
+    'deleted, nothing is written, and the call fails with NC001. NULL, with a notice, while the '
+    'cleanup is suspended.';
 REVOKE ALL ON FUNCTION
     plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
 FROM PUBLIC;

@@ -59,7 +59,7 @@ func TestTheDoctorFindsNothingWrongAfterInstallation(t *testing.T) {
 	d.Cleanup("")
 	wantWrong(d, "")
 	const names = "[rights table indexes row-level security triggers replica identity vacuum server" +
-		" last run unfinished runs max_wal_size idle in transaction pg_cron]"
+		" suspension last run unfinished runs max_wal_size idle in transaction pg_cron]"
 	got := fmt.Sprint(pgtest.All[string](d, "SELECT name FROM notification_cleanup_doctor()"))
 	if got != names {
 		t.Errorf("the checks are %s, want %s", got, names)
@@ -222,6 +222,16 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 			"",
 			nil,
 		},
+		"a suspension": {
+			"SELECT suspend_notification_cleanup('the disk is full')",
+			"suspension",
+			[]string{
+				"warning",
+				"the job is suspended since",
+				"by postgres: the disk is full",
+				"SELECT resume_notification_cleanup();",
+			},
+		},
 		"an old run": {
 			`INSERT INTO notification_cleanup_runs
 				(max_notifications, min_keep, started_at, finished_at)
@@ -256,12 +266,12 @@ func TestTheDoctorNamesEachMissingColumnAndGoesOn(t *testing.T) {
 		DROP VIEW notification_cleanup_health;
 		ALTER TABLE notifications DROP status, DROP deleted_at CASCADE`)
 	checks := examine(d)
-	if found := checks[1].Found; len(checks) != 13 || checks[1].ok() ||
+	if found := checks[1].Found; len(checks) != 14 || checks[1].ok() ||
 		found != "deleted_at is missing; status is missing" {
 		t.Errorf("%d checks, of the table it says %s", len(checks), found)
 	}
 	d.Exec("ALTER TABLE notifications RENAME TO gone")
-	if checks := examine(d); len(checks) != 13 || checks[1].ok() {
+	if checks := examine(d); len(checks) != 14 || checks[1].ok() {
 		t.Errorf("without the table it says %+v", checks)
 	}
 }

@@ -54,7 +54,7 @@ func TestTheDoctorMissesEachGrantOfTheReadme(t *testing.T) {
 	session.Exec("SET ROLE " + role)
 	wantWrong(session, "")
 	optional := regexp.MustCompile(
-		`DELETE ON notifications|restore|health|preview_notification_limits|read_all_stats|replicas`)
+		`DELETE ON notification(s|_cleanup_suspension)$|suspend_|restore|health|preview_notification_limits|read_all_stats|replicas`)
 	for _, grant := range grants[1:] { // the first one is of the schema
 		if strings.Contains(grant[1], "notification_cleanup_doctor") {
 			continue
@@ -95,6 +95,7 @@ func TestTheDoctorFindsRowLevelSecurityThatFilters(t *testing.T) {
 		"notification_cleanup_runs",
 		"notification_cleanup_batches",
 		"notification_cleanup_open_runs",
+		"notification_cleanup_suspension",
 	} {
 		d.Exec("ALTER TABLE " + table + " ENABLE ROW LEVEL SECURITY")
 		if got, want := hidden(), fmt.Sprintf(

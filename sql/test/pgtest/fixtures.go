@@ -186,7 +186,7 @@ var LeastPrivileges = []string{
 	"USAGE ON SCHEMA public",
 	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats," +
 		" plan_notification_cleanup, cleanup_next_batch, check_cleanup_limits, check_cleanup_pace," +
-		" check_planned_deletions, check_run_id, notification_crowds, notification_excess," +
+		" check_planned_deletions, check_run_id, cleanup_suspension, notification_crowds, notification_excess," +
 		" open_notification_cleanup, queue_notification_cleanup, continue_notification_cleanup, cleanup_run_lifetime," +
 		" warn_without_index, pace_notification_cleanup, await_cleanup_pace, pace_after_batch," +
 		" claim_cleanup_batch, sweep_cleanup_batch, cleanup_batch_pruning_users," +
@@ -202,6 +202,7 @@ var LeastPrivileges = []string{
 		" users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted," +
 		" notifications_skipped, notifications_changed) ON notification_cleanup_runs",
 	"SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches, notification_cleanup_open_runs",
+	"SELECT ON notification_cleanup_suspension",
 }
 
 // EveryRoutine is a call of every routine, in an order in which each has something to do. The
