@@ -12,6 +12,7 @@ DECLARE
     v_table regclass := to_regclass(format('%I.notifications', current_schema()));
     v_kind "char";
     v_problems text;
+    v_domains text;
 BEGIN
     -- A second table in front of the application's would hide its rows from the application.
     IF v_table IS NULL AND to_regclass('notifications') IS NOT NULL THEN
@@ -60,21 +61,41 @@ BEGIN
     FROM pg_class AS c
     WHERE c.oid = v_table;
 
-    WITH column_of AS (
+    -- Each column as it is stored: a domain of the application's stands for what it is made of.
+    WITH RECURSIVE layers AS (
         SELECT
             a.attname,
             a.attnum,
-            a.atttypid,
-            a.atttypmod,
-            a.attnotnull,
+            a.atttypid AS type,
+            a.atttypmod AS typmod,
+            a.attnotnull AS is_not_null,
             a.attcollation,
-            coalesce(nullif(t.typbasetype, 0), t.oid) AS base_type,
             format_type(a.atttypid, a.atttypmod) AS type_name
         FROM pg_attribute AS a
-        JOIN pg_type AS t ON t.oid = a.atttypid
         WHERE a.attrelid = v_table
             AND a.attnum > 0
             AND NOT a.attisdropped
+        UNION ALL
+        SELECT
+            l.attname,
+            l.attnum,
+            t.typbasetype,
+            t.typtypmod,
+            l.is_not_null OR t.typnotnull,
+            l.attcollation,
+            l.type_name
+        FROM layers AS l
+        JOIN pg_type AS t ON t.oid = l.type
+            AND t.typtype = 'd'
+    ),
+    column_of AS (
+        SELECT
+            l.*,
+            t.typtype,
+            t.typcategory
+        FROM layers AS l
+        JOIN pg_type AS t ON t.oid = l.type
+            AND t.typtype <> 'd'
     ),
     problems AS (
         SELECT 'it must be a table, a partitioned table or a view' AS problem
@@ -107,8 +128,8 @@ BEGIN
         UNION ALL
         SELECT format('%s must be that of the table behind, not %s', c.attname, c.type_name)
         FROM column_of AS c
-        WHERE c.attname = 'ctid' AND c.atttypid <> 'tid'::regtype
-            OR c.attname = 'tableoid' AND c.atttypid <> 'oid'::regtype
+        WHERE c.attname = 'ctid' AND c.type <> 'tid'::regtype
+            OR c.attname = 'tableoid' AND c.type <> 'oid'::regtype
         UNION ALL
         SELECT
             'deleted_at must be a nullable timestamp with time zone of full precision, not '
@@ -116,15 +137,15 @@ BEGIN
         FROM column_of AS c
         WHERE c.attname = 'deleted_at'
             AND (
-                c.base_type <> 'timestamptz'::regtype
-                OR c.atttypmod NOT IN (-1, 6)
-                OR c.attnotnull
+                c.type <> 'timestamptz'::regtype
+                OR c.typmod NOT IN (-1, 6)
+                OR c.is_not_null
             )
         UNION ALL
         SELECT 'created_at must be a timestamp, not ' || c.type_name
         FROM column_of AS c
         WHERE c.attname = 'created_at'
-            AND c.base_type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype)
+            AND c.type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype)
         UNION ALL
         -- READ = read under citext or a nondeterministic collation, and would be deleted.
         SELECT
@@ -134,7 +155,7 @@ BEGIN
         FROM column_of AS c
         WHERE c.attname = 'status'
             AND (
-                c.base_type NOT IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
+                c.type NOT IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
                 OR EXISTS (
                     SELECT
                     FROM pg_collation AS used
@@ -145,9 +166,40 @@ BEGIN
             AND (
                 SELECT count(*)
                 FROM pg_enum AS e
-                WHERE e.enumtypid = c.base_type
+                WHERE e.enumtypid = c.type
                     AND e.enumlabel IN ('read', 'unread')
             ) < 2
+        UNION ALL
+        -- An array or a row is not one key, json has no =, and an enum none with a domain over it.
+        SELECT format(
+            '%s must be of a base type that an index can sort, not %s',
+            c.attname,
+            c.type_name
+        )
+        FROM column_of AS c
+        WHERE c.attname IN ('id', 'user_id')
+            AND (
+                c.typtype <> 'b'
+                OR c.typcategory = 'A'
+                OR NOT EXISTS (
+                    SELECT
+                    FROM pg_opclass AS o
+                    JOIN pg_am AS method ON method.oid = o.opcmethod
+                        AND method.amname = 'btree'
+                    WHERE o.opcdefault
+                        AND (
+                            o.opcintype = c.type
+                            OR EXISTS (
+                                SELECT
+                                FROM pg_cast AS alike
+                                WHERE alike.castsource = c.type
+                                    AND alike.casttarget = o.opcintype
+                                    AND alike.castmethod = 'b'
+                                    AND alike.castcontext = 'i'
+                            )
+                        )
+                )
+            )
         UNION ALL
         SELECT
             'id must be NOT NULL with a primary key or a unique index, alone or with user_id'
@@ -155,7 +207,7 @@ BEGIN
         WHERE c.attname = 'id'
             AND v_kind IN ('r', 'p')
             AND NOT (
-                c.attnotnull
+                c.is_not_null
                 AND EXISTS (
                     -- On a partitioned table a unique index contains the partition key too, on a
                     -- distributed one the user.
@@ -179,9 +231,31 @@ BEGIN
                 )
             )
     )
-    SELECT string_agg(p.problem, '; ')
-    INTO v_problems
-    FROM problems AS p;
+    SELECT
+        (SELECT string_agg(p.problem, '; ') FROM problems AS p),
+        -- The bare type, so that no value is cut, rounded or refused on its way through a routine;
+        -- with the collation of the column, by which alone two users are one.
+        (
+            SELECT string_agg(
+                format(
+                    'CREATE DOMAIN %I AS %s%s;',
+                    'notification_' || c.attname,
+                    format_type(c.type, -1),
+                    (
+                        SELECT format(' COLLATE %I.%I', namespace.nspname, used.collname)
+                        FROM pg_collation AS used
+                        JOIN pg_namespace AS namespace ON namespace.oid = used.collnamespace
+                        WHERE used.oid = c.attcollation
+                    )
+                ),
+                ' '
+            )
+            FROM column_of AS c
+            WHERE c.attname IN ('user_id', 'id', 'created_at')
+        )
+    INTO
+        v_problems,
+        v_domains;
 
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION USING
@@ -209,28 +283,16 @@ BEGIN
     END IF;
 
     -- Dynamic, because the types are the application's.
-    EXECUTE (
-        SELECT
-            string_agg(
-                format(
-                    'CREATE DOMAIN notification_%I AS %s;',
-                    a.attname,
-                    format_type(a.atttypid, a.atttypmod)
-                ),
-                ' '
-            )
-        FROM pg_attribute AS a
-        WHERE a.attrelid = v_table
-            AND a.attname IN ('user_id', 'id', 'created_at')
-    );
+    EXECUTE v_domains;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON DOMAIN notification_user_id IS
-'The type of notifications.user_id, so that the routines fit any application. A client can pass '
-'any of them as $1::text[]::notification_user_id[].';
-COMMENT ON DOMAIN notification_id IS 'The type of notifications.id.';
-COMMENT ON DOMAIN notification_created_at IS 'The type of notifications.created_at.';
+'The type of notifications.user_id, without a length, so that the routines fit any application. A '
+'client can pass any of them as $1::text[]::notification_user_id[].';
+COMMENT ON DOMAIN notification_id IS 'The type of notifications.id, without a length.';
+COMMENT ON DOMAIN notification_created_at IS
+'The type of notifications.created_at, without a precision.';
 REVOKE ALL ON DOMAIN notification_user_id, notification_id, notification_created_at FROM PUBLIC;
 
 -- +goose Down

@@ -1,9 +1,30 @@
 -- Written by make snapshot: edit sql/, never this copy.
 
 -- +goose Up
--- SET search_path FROM CURRENT then pins the schema that goose installs into,
--- and temporary objects last.
-SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+-- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
+-- where the types of the columns live with their operators (citext in a schema of its own), and
+-- temporary objects last.
+SELECT set_config(
+    'search_path',
+    concat_ws(
+        ', ',
+        quote_ident(current_schema()),
+        (
+            SELECT string_agg(DISTINCT quote_ident(namespace.nspname), ', ')
+            FROM pg_type AS domain
+            JOIN pg_type AS base ON base.oid = domain.typbasetype
+            JOIN pg_namespace AS namespace ON namespace.oid = base.typnamespace
+                AND namespace.nspname NOT IN ('pg_catalog', current_schema())
+            WHERE domain.oid IN (
+                'notification_user_id'::regtype,
+                'notification_id'::regtype,
+                'notification_created_at'::regtype
+            )
+        ),
+        'pg_temp'
+    ),
+    true
+);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
 
@@ -472,37 +493,30 @@ INTO
 FROM (
 -- sql/doctor/check_table.sql: the table must still be what it was when it was adopted. The routines
 -- are made for its columns, and their types are those of our domains.
-WITH wanted (name) AS (
-    VALUES
+WITH columns AS (
+    SELECT
+        c.oid AS relation,
+        c.relkind,
+        wanted.name,
+        a.attnum
+    FROM (VALUES
         ('id'::name),
-        ('user_id'),
-        ('created_at'),
-        ('status'),
         ('deleted_at'),
         ('ctid'),
         ('tableoid')
-),
-columns AS (
-    SELECT
-        w.name,
-        c.oid AS relation,
-        c.relkind,
-        a.attnum,
-        format_type(a.atttypid, a.atttypmod) AS type_name,
-        t.typname AS domain_name,
-        format_type(t.typbasetype, t.typtypmod) AS domain_type
-    FROM wanted AS w
+    ) AS wanted (name)
     LEFT JOIN pg_class AS c ON c.oid = to_regclass('notifications')
     LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid
-        AND a.attname = w.name
-    LEFT JOIN pg_type AS t ON t.oid = to_regtype('notification_' || w.name)
-        AND w.name IN ('id', 'user_id', 'created_at')
+        AND a.attname = wanted.name
 ),
 problems AS (
+    SELECT p.problem
+    FROM notification_column_problems() AS p
+    UNION ALL
     SELECT CASE
-        WHEN c.attnum IS NULL THEN format('%s is missing', c.name)
-        WHEN c.type_name <> c.domain_type
-            THEN format('%s is not of type %s', c.name, c.domain_name)
+        WHEN c.attnum IS NULL
+            AND c.name IN ('ctid', 'tableoid')
+            THEN format('%s is missing', c.name)
         WHEN c.name = 'deleted_at'
             AND NOT pg_column_is_updatable(c.relation, c.attnum, false)
             THEN 'deleted_at cannot be updated'
@@ -518,13 +532,13 @@ problems AS (
                     AND c.attnum = ANY (i.indkey)
             )
             THEN 'id has no unique index'
-    END AS problem
+    END
     FROM columns AS c
 )
 SELECT
     CASE WHEN count(p.problem) = 0 THEN 'ok' ELSE 'failure' END AS severity,
     string_agg(p.problem, '; ' ORDER BY p.problem) AS found,
-    'Undo that, or adopt it as it is now: notification-cleanup migrate down, and up.' AS advice
+    'Undo that, or adopt it as it is now: notification-cleanup migrate adopt.' AS advice
 FROM problems AS p
 ) AS result;
 
@@ -941,6 +955,8 @@ last_limits AS (
         l.max_notifications,
         l.min_keep
     FROM limits AS l
+    -- A preview refuses these; they are what the check of the table is about.
+    WHERE NOT EXISTS (SELECT FROM notification_column_problems())
     ORDER BY l.id DESC
     LIMIT 1
 ),
@@ -2169,6 +2185,7 @@ SET jit = off
 SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
+    PERFORM check_notification_columns();
     RETURN QUERY
     SELECT
         n.user_id::notification_user_id,
@@ -2297,6 +2314,7 @@ BEGIN
             ),
             HINT = 'max_notifications takes 1 or more.';
     END IF;
+    PERFORM check_notification_columns();
     RETURN QUERY
     SELECT
         coalesce(sum(inbox.total), 0)::bigint,
@@ -2737,6 +2755,7 @@ DECLARE
     v_sweep record;
 BEGIN
     PERFORM check_run_id(cleanup_next_batch.run_id);
+    PERFORM check_notification_columns();
     IF cleanup_run_is_rewritten(cleanup_next_batch.run_id) THEN
         PERFORM give_up_notification_cleanup(cleanup_next_batch.run_id);
         RETURN NULL;
@@ -2894,7 +2913,7 @@ DECLARE
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its
     -- transaction.
-    PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
+    PERFORM pg_catalog.set_config('search_path', 'path of this procedure', true);
     BEGIN
         COMMIT;  -- never succeeds here, but the message tells whether it could outside of this block
     EXCEPTION
@@ -2923,7 +2942,7 @@ BEGIN
         COMMIT;
         -- At a stricter level this would fail, or the application, wherever the two meet.
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-        PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
+        PERFORM pg_catalog.set_config('search_path', 'path of this procedure', true);
         IF v_run_id IS NULL THEN
             SELECT r.*
             INTO v_run
@@ -2971,7 +2990,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
--- Writes the schema into the body: a caller's search_path must not decide what the procedure calls.
+-- Writes the path into the body: a caller's search_path must not decide what the procedure calls.
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -2981,8 +3000,8 @@ BEGIN
                 integer, integer, integer, interval, double precision, interval, bigint
             )'::regprocedure
         ),
-        '''schema of this procedure''',
-        quote_literal(quote_ident(current_schema()) || ', pg_temp')
+        '''path of this procedure''',
+        quote_literal(current_setting('search_path'))
     );
 END
 $$;
@@ -4013,6 +4032,171 @@ COMMENT ON FUNCTION warn_without_index() IS
 REVOKE ALL ON FUNCTION warn_without_index() FROM PUBLIC;
 -- end of sql/run/warn_without_index.sql
 
+-- frozen copy of sql/types/check_notification_columns.sql
+-- Refuses to work on columns that are no longer what the cleanup was installed for:
+--
+--     SELECT check_notification_columns();
+--
+-- Whatever reads or writes notifications calls this first: with another type or collation two users
+-- might be one, or a run find nothing that it has listed.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_notification_columns()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_problems CONSTANT text := (
+        SELECT string_agg(p.problem, '; ' ORDER BY p.problem)
+        FROM notification_column_problems() AS p
+    );
+BEGIN
+    IF v_problems IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'datatype_mismatch',
+            MESSAGE = format(
+                'the notifications in schema %I are not what the cleanup was installed for: %s',
+                current_schema(),
+                v_problems
+            ),
+            DETAIL = 'Nothing was changed.',
+            HINT = 'Undo that, or adopt the table as it is now: notification-cleanup migrate adopt.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_notification_columns() IS
+    'Raises datatype_mismatch (42804) where a column of notifications is missing, or no longer of '
+    'the type and collation that it had when the cleanup was installed. A length or a precision may '
+    'have changed.';
+REVOKE ALL ON FUNCTION check_notification_columns() FROM PUBLIC;
+-- end of sql/types/check_notification_columns.sql
+
+-- frozen copy of sql/types/notification_column_problems.sql
+-- Why the cleanup cannot work on the columns as they are: a row for each that is no longer what it
+-- was adopted as, none where all is well.
+--
+--     SELECT * FROM notification_column_problems();
+--
+-- A length or a precision may change, since our domains have none. Another type or collation is
+-- another =, and with it another user.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_column_problems()
+RETURNS TABLE (problem text)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    RETURN QUERY
+    -- Each column as it is stored: a domain of the application's stands for what it is made of.
+    WITH RECURSIVE layers AS (
+        SELECT
+            a.attname,
+            a.atttypid AS type,
+            a.atttypmod AS typmod,
+            a.attnotnull AS is_not_null,
+            a.attcollation,
+            format_type(a.atttypid, a.atttypmod) AS type_name
+        FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass('notifications')
+            AND a.attname IN ('id', 'user_id', 'created_at', 'status', 'deleted_at')
+            AND NOT a.attisdropped
+        UNION ALL
+        SELECT
+            l.attname,
+            t.typbasetype,
+            t.typtypmod,
+            l.is_not_null OR t.typnotnull,
+            l.attcollation,
+            l.type_name
+        FROM layers AS l
+        JOIN pg_type AS t ON t.oid = l.type
+            AND t.typtype = 'd'
+    ),
+    column_of AS (
+        SELECT l.*
+        FROM layers AS l
+        JOIN pg_type AS t ON t.oid = l.type
+            AND t.typtype <> 'd'
+    )
+    SELECT format('column %s is missing', wanted.name)
+    FROM (VALUES
+        ('id'::name),
+        ('user_id'),
+        ('created_at'),
+        ('status'),
+        ('deleted_at')
+    ) AS wanted (name)
+    WHERE wanted.name NOT IN (SELECT c.attname FROM column_of AS c)
+    UNION ALL
+    SELECT format(
+        'column %s is %s, and was %s when the cleanup was installed',
+        c.attname,
+        concat_ws(' COLLATE ', c.type_name, nullif(c.attcollation, 0)::regcollation),
+        concat_ws(
+            ' COLLATE ',
+            format_type(domain.typbasetype, domain.typtypmod),
+            nullif(domain.typcollation, 0)::regcollation
+        )
+    )
+    FROM column_of AS c
+    JOIN pg_type AS domain ON domain.oid = CASE c.attname
+        WHEN 'id' THEN 'notification_id'::regtype
+        WHEN 'user_id' THEN 'notification_user_id'::regtype
+        WHEN 'created_at' THEN 'notification_created_at'::regtype
+    END
+    WHERE c.type <> domain.typbasetype
+        OR c.attcollation <> domain.typcollation
+    UNION ALL
+    SELECT format(
+        'column deleted_at is %s, and has to be a nullable timestamp with time zone of full '
+        'precision',
+        c.type_name
+    )
+    FROM column_of AS c
+    WHERE c.attname = 'deleted_at'
+        AND (
+            c.type <> 'timestamptz'::regtype
+            OR c.typmod NOT IN (-1, 6)
+            OR c.is_not_null
+        )
+    UNION ALL
+    SELECT format(
+        'column status is %s, and has to be case-sensitive text, or an enum with the labels '
+        '''read'' and ''unread''',
+        c.type_name
+    )
+    FROM column_of AS c
+    WHERE c.attname = 'status'
+        AND (
+            c.type NOT IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
+            OR EXISTS (
+                SELECT
+                FROM pg_collation AS used
+                WHERE used.oid = c.attcollation
+                    AND NOT used.collisdeterministic
+            )
+        )
+        AND (
+            SELECT count(*)
+            FROM pg_enum AS e
+            WHERE e.enumtypid = c.type
+                AND e.enumlabel IN ('read', 'unread')
+        ) < 2;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_column_problems() IS
+    'Each column of notifications that is missing, or of another type or collation than when the '
+    'cleanup was installed, in words: both types and which column. For check_notification_columns() '
+    'and the doctor.';
+REVOKE ALL ON FUNCTION notification_column_problems() FROM PUBLIC;
+-- end of sql/types/notification_column_problems.sql
+
 -- frozen copy of sql/undo/purge_notifications.sql
 -- The end of the life cycle. Call it until it returns 0.
 --
@@ -4053,6 +4237,7 @@ BEGIN
             ),
             HINT = 'retention takes a positive interval, max_rows 1 or more.';
     END IF;
+    PERFORM check_notification_columns();
     FOR v_users, v_rows IN
         SELECT
             s.user_ids,
@@ -4150,6 +4335,7 @@ BEGIN
             ),
             HINT = 'run_id takes an id of notification_cleanup_runs, batch_size 1 or more.';
     END IF;
+    PERFORM check_notification_columns();
     PERFORM give_up_notification_cleanup(restore_next_batch.run_id);
     LOOP
         v_locked := 0;
@@ -4388,15 +4574,38 @@ REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_health.sql
 
 -- +goose Down
--- SET search_path FROM CURRENT then pins the schema that goose installs into,
--- and temporary objects last.
-SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+-- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
+-- where the types of the columns live with their operators (citext in a schema of its own), and
+-- temporary objects last.
+SELECT set_config(
+    'search_path',
+    concat_ws(
+        ', ',
+        quote_ident(current_schema()),
+        (
+            SELECT string_agg(DISTINCT quote_ident(namespace.nspname), ', ')
+            FROM pg_type AS domain
+            JOIN pg_type AS base ON base.oid = domain.typbasetype
+            JOIN pg_namespace AS namespace ON namespace.oid = base.typnamespace
+                AND namespace.nspname NOT IN ('pg_catalog', current_schema())
+            WHERE domain.oid IN (
+                'notification_user_id'::regtype,
+                'notification_id'::regtype,
+                'notification_created_at'::regtype
+            )
+        ),
+        'pg_temp'
+    ),
+    true
+);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
 DROP VIEW notification_cleanup_health;
 DROP FUNCTION restore_notifications(bigint);
 DROP FUNCTION restore_next_batch(bigint, integer);
 DROP FUNCTION purge_notifications(interval, integer);
+DROP FUNCTION notification_column_problems();
+DROP FUNCTION check_notification_columns();
 DROP FUNCTION warn_without_index();
 DROP FUNCTION sweep_cleanup_batch(bigint, bigint, text);
 DROP FUNCTION settle_notification_cleanup(bigint);

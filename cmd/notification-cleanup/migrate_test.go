@@ -51,6 +51,40 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
 				created_at timestamptz, deleted_at timestamptz(3))`,
 			[]string{"deleted_at must be a nullable timestamp with time zone of full precision"}},
+		"precision of a domain": {`
+			CREATE SCHEMA app;
+			CREATE DOMAIN app.moment AS timestamptz(3) NOT NULL;
+			CREATE DOMAIN app.removal AS app.moment;
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, deleted_at app.removal)`,
+			[]string{"deleted_at must be a nullable timestamp with time zone of full precision"}},
+		"json": {`
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id json, status text,
+				created_at timestamptz)`,
+			[]string{"user_id must be of a base type that an index can sort, not json"}},
+		"point": {`
+			CREATE SCHEMA app;
+			CREATE DOMAIN app.place AS point;
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id app.place, status text,
+				created_at timestamptz)`,
+			[]string{"user_id must be of a base type that an index can sort, not app.place"}},
+		"array": {`
+			CREATE TABLE notifications (id text[] PRIMARY KEY, user_id integer[], status text,
+				created_at timestamptz)`,
+			[]string{
+				"id must be of a base type that an index can sort, not text[]",
+				"user_id must be of a base type that an index can sort, not integer[]",
+			}},
+		"enum of users": {`
+			CREATE TYPE team AS ENUM ('red', 'blue');
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id team, status text,
+				created_at timestamptz)`,
+			[]string{"user_id must be of a base type that an index can sort, not team"}},
+		"row": {`
+			CREATE TYPE person AS (first text, last text);
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id person, status text,
+				created_at timestamptz)`,
+			[]string{"user_id must be of a base type that an index can sort, not person"}},
 		"nullable id": {`
 			CREATE TABLE notifications (id integer UNIQUE, user_id integer, status text,
 				created_at timestamptz)`,

@@ -18,6 +18,8 @@ last_limits AS (
         l.max_notifications,
         l.min_keep
     FROM limits AS l
+    -- A preview refuses these; they are what the check of the table is about.
+    WHERE NOT EXISTS (SELECT FROM notification_column_problems())
     ORDER BY l.id DESC
     LIMIT 1
 ),

@@ -19,6 +19,7 @@ SET jit = off
 SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
+    PERFORM check_notification_columns();
     RETURN QUERY
     SELECT
         n.user_id::notification_user_id,

@@ -25,6 +25,7 @@ BEGIN
             ),
             HINT = 'max_notifications takes 1 or more.';
     END IF;
+    PERFORM check_notification_columns();
     RETURN QUERY
     SELECT
         coalesce(sum(inbox.total), 0)::bigint,

@@ -19,6 +19,7 @@ DECLARE
     v_sweep record;
 BEGIN
     PERFORM check_run_id(cleanup_next_batch.run_id);
+    PERFORM check_notification_columns();
     IF cleanup_run_is_rewritten(cleanup_next_batch.run_id) THEN
         PERFORM give_up_notification_cleanup(cleanup_next_batch.run_id);
         RETURN NULL;

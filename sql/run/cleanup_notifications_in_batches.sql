@@ -20,7 +20,7 @@ DECLARE
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its
     -- transaction.
-    PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
+    PERFORM pg_catalog.set_config('search_path', 'path of this procedure', true);
     BEGIN
         COMMIT;  -- never succeeds here, but the message tells whether it could outside of this block
     EXCEPTION
@@ -49,7 +49,7 @@ BEGIN
         COMMIT;
         -- At a stricter level this would fail, or the application, wherever the two meet.
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-        PERFORM pg_catalog.set_config('search_path', 'schema of this procedure', true);
+        PERFORM pg_catalog.set_config('search_path', 'path of this procedure', true);
         IF v_run_id IS NULL THEN
             SELECT r.*
             INTO v_run
@@ -96,7 +96,7 @@ BEGIN
     END LOOP;
 END
 $$;
--- Writes the schema into the body: a caller's search_path must not decide what the procedure calls.
+-- Writes the path into the body: a caller's search_path must not decide what the procedure calls.
 DO $$
 BEGIN
     EXECUTE replace(
@@ -105,8 +105,8 @@ BEGIN
                 integer, integer, integer, interval, double precision, interval, bigint
             )'::regprocedure
         ),
-        '''schema of this procedure''',
-        quote_literal(quote_ident(current_schema()) || ', pg_temp')
+        '''path of this procedure''',
+        quote_literal(current_setting('search_path'))
     );
 END
 $$;

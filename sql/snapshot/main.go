@@ -27,9 +27,30 @@ const (
 )
 
 // pin stands at the beginning of either direction.
-const pin = `-- SET search_path FROM CURRENT then pins the schema that goose installs into,
--- and temporary objects last.
-SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+const pin = `-- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
+-- where the types of the columns live with their operators (citext in a schema of its own), and
+-- temporary objects last.
+SELECT set_config(
+    'search_path',
+    concat_ws(
+        ', ',
+        quote_ident(current_schema()),
+        (
+            SELECT string_agg(DISTINCT quote_ident(namespace.nspname), ', ')
+            FROM pg_type AS domain
+            JOIN pg_type AS base ON base.oid = domain.typbasetype
+            JOIN pg_namespace AS namespace ON namespace.oid = base.typnamespace
+                AND namespace.nspname NOT IN ('pg_catalog', current_schema())
+            WHERE domain.oid IN (
+                'notification_user_id'::regtype,
+                'notification_id'::regtype,
+                'notification_created_at'::regtype
+            )
+        ),
+        'pg_temp'
+    ),
+    true
+);
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
 `

@@ -36,6 +36,7 @@ BEGIN
             ),
             HINT = 'retention takes a positive interval, max_rows 1 or more.';
     END IF;
+    PERFORM check_notification_columns();
     FOR v_users, v_rows IN
         SELECT
             s.user_ids,

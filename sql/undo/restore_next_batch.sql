@@ -42,6 +42,7 @@ BEGIN
             ),
             HINT = 'run_id takes an id of notification_cleanup_runs, batch_size 1 or more.';
     END IF;
+    PERFORM check_notification_columns();
     PERFORM give_up_notification_cleanup(restore_next_batch.run_id);
     LOOP
         v_locked := 0;

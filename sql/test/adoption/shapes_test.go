@@ -63,7 +63,7 @@ var shapes = map[string]shape{
 				CASE WHEN read THEN at + interval '1 day' END, at, at FROM made WHERE true`,
 		went:      "51-1000",
 		schema:    "cleanup",
-		createdAt: "timestamp(0) without time zone",
+		createdAt: "timestamp without time zone",
 	},
 	"Rails": {
 		readme: "Rails",

@@ -123,7 +123,7 @@ func TestTheDoctorFindsEachFault(t *testing.T) {
 			`DROP VIEW notification_cleanup_health;
 			ALTER TABLE notifications ALTER created_at TYPE timestamp`,
 			"table",
-			[]string{"failure", "created_at is not of type notification_created_at"},
+			[]string{"failure", "created_at is timestamp without time zone, and was timestamp with time zone"},
 		},
 		"no live index": {
 			"DROP INDEX notifications_live_idx",
@@ -267,7 +267,7 @@ func TestTheDoctorNamesEachMissingColumnAndGoesOn(t *testing.T) {
 		ALTER TABLE notifications DROP status, DROP deleted_at CASCADE`)
 	checks := examine(d)
 	if found := checks[1].Found; len(checks) != 14 || checks[1].ok() ||
-		found != "deleted_at is missing; status is missing" {
+		found != "column deleted_at is missing; column status is missing" {
 		t.Errorf("%d checks, of the table it says %s", len(checks), found)
 	}
 	d.Exec("ALTER TABLE notifications RENAME TO gone")

@@ -21,6 +21,7 @@
 //   - pace: resting, waiting for replicas, stopping;
 //   - undo: restore and purge;
 //   - safety: arguments, rights, search_path;
+//   - types: what the columns may be, and what follows when they change;
 //   - adoption: an application's tables, views and partitions, migrations, the README;
 //   - doctor, with health; pgcron;
 //   - model: random operations, compared with a model; on Citus, too.
@@ -62,7 +63,8 @@
 //   - a plan and its batches: Plan, then Batch for one of them or Drain for all that are left;
 //   - the program: Program, or StartProgram. It is compiled once for each suite that asks for it.
 //
-// Ways has the function, the procedure and the program, to prove the same of all. Calls in the
+// Ways has the function, the procedure and the program, to prove the same of all. WantJob does all
+// that there is to do, from the preview to the purge, on whatever a test has made. Calls in the
 // background are begun by StartCleanup, StartProcedure, StartBatches, StartCalls or
 // BatchInBackground; Eventually waits until a query says that they are where they should be.
 //

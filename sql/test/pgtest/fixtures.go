@@ -148,6 +148,20 @@ func Ranges(numbers []int) string {
 	return strings.Join(words, " ")
 }
 
+// Numbered returns the numbers that Ranges has written.
+func Numbered(ranges string) (numbers []int) {
+	for _, word := range strings.Fields(ranges) {
+		var first, last int
+		if n, _ := fmt.Sscanf(word, "%d-%d", &first, &last); n == 1 {
+			last = first
+		}
+		for ; first <= last; first++ {
+			numbers = append(numbers, first)
+		}
+	}
+	return numbers
+}
+
 // Inboxes fills three users over the limit: 1 has 1100 read, 2 has 1050 read, 3 has 1200 unread
 // notifications. 1950 of them go.
 const Inboxes = `
@@ -185,6 +199,7 @@ const RowsRead = `
 var LeastPrivileges = []string{
 	"USAGE ON SCHEMA public",
 	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats," +
+		" check_notification_columns, notification_column_problems," +
 		" plan_notification_cleanup, cleanup_next_batch, check_cleanup_limits, check_cleanup_pace," +
 		" check_planned_deletions, check_run_id, cleanup_suspension, notification_crowds, notification_excess," +
 		" open_notification_cleanup, queue_notification_cleanup, continue_notification_cleanup, cleanup_run_lifetime," +
