@@ -366,118 +366,97 @@ INTO
     v_found,
     v_advice
 FROM (
--- sql/doctor/check_rights.sql: a run fails where its role lacks a grant that it needs. What only
--- undo, purge, flow control and monitoring need may be the business of another role.
-WITH needed (privileges, relation, columns, is_optional) AS (
-    VALUES
-        (
-            '{SELECT}'::text[],
-            'notifications',
-            '{ctid,tableoid,id,user_id,status,created_at,deleted_at}'::name[],
-            false
-        ),
-        ('{UPDATE}', 'notifications', '{deleted_at}', false),
-        ('{DELETE}', 'notifications', NULL, true),
-        ('{SELECT}', 'notification_cleanup_runs', NULL, false),
-        ('{INSERT}', 'notification_cleanup_runs', '{max_notifications,min_keep}', false),
-        (
-            '{UPDATE}',
-            'notification_cleanup_runs',
-            '{finished_at,users_over_limit,users_cleaned,users_still_over_limit,'
-            'notifications_planned,notifications_deleted,notifications_skipped,'
-            'notifications_changed}',
-            false
-        ),
-        ('{UPDATE}', 'notification_cleanup_runs', '{notifications_restored}', true),
-        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_batches', NULL, false),
-        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_open_runs', NULL, false),
-        ('{SELECT}', 'notification_cleanup_suspension', NULL, false),
-        ('{INSERT,UPDATE,DELETE}', 'notification_cleanup_suspension', NULL, true),
-        ('{SELECT}', 'notification_cleanup_health', NULL, true)
+-- sql/doctor/check_rights.sql: a run fails where its role lacks a grant that it needs. Other uses
+-- may be the business of another role; whoever has all that one of them takes, and may not even
+-- begin to clean up, is there for that one.
+WITH privileges AS (
+    SELECT
+        p.*,
+        CASE p.kind
+            WHEN 'SCHEMA' THEN has_schema_privilege(p.object_id, p.privilege)
+            WHEN 'ROUTINE' THEN has_function_privilege(p.object_id, p.privilege)
+            WHEN 'ROLE' THEN pg_has_role(p.object_id, p.privilege)
+            WHEN 'TABLE' THEN has_table_privilege(p.object_id, p.privilege)
+                OR p.column_names IS NOT NULL AND NOT EXISTS (
+                    SELECT
+                    FROM pg_attribute AS a
+                    WHERE a.attrelid = p.object_id
+                        AND a.attname = ANY (p.column_names)
+                        AND NOT has_column_privilege(p.object_id, a.attnum, p.privilege)
+                )
+        END AS is_held
+    FROM notification_cleanup_privileges() AS p
 ),
-missing_on_relations AS (
+uses AS (
     SELECT
-        format(
-            '%s%s ON %I.%I',
-            array_to_string(n.privileges, ', '),
-            ' (' || array_to_string(n.columns, ', ') || ')',
-            current_schema(),
-            n.relation
-        ) AS privilege,
-        n.is_optional
-    FROM needed AS n
-    CROSS JOIN unnest(n.privileges) AS p (privilege)
-    LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(n.relation)
-        AND a.attname = ANY (n.columns)
-    GROUP BY
-        n.privileges,
-        n.relation,
-        n.columns,
-        n.is_optional
-    HAVING NOT bool_and(coalesce(
-        has_column_privilege(a.attrelid, a.attnum, p.privilege),
-        has_table_privilege(to_regclass(n.relation), p.privilege)
-    ))
+        p.purpose,
+        count(*) FILTER (WHERE NOT p.is_held) AS missing,
+        bool_or(
+            p.is_held
+            AND p.kind = 'ROUTINE'
+            AND NOT EXISTS (
+                SELECT
+                FROM privileges AS other
+                WHERE other.object_id = p.object_id
+                    AND other.purpose <> p.purpose
+            )
+        ) AS has_begun
+    FROM privileges AS p
+    GROUP BY p.purpose
 ),
--- Ours are those with this setting, and the procedure, which must not have any.
-missing_on_routines AS (
+summary AS (
     SELECT
-        format(
-            'EXECUTE ON ROUTINE %I.%I(%s)',
-            current_schema(),
-            routine.proname,
-            pg_get_function_identity_arguments(routine.oid)
-        ) AS privilege,
-        routine.proname = ANY (
-            '{restore_notifications,restore_next_batch,purge_notifications,'
-            'notification_deleted_shards,notification_replicas,notification_cleanup_doctor,'
-            'notification_cron_jobs,preview_notification_limits,stop_notification_cleanup,'
-            'suspend_notification_cleanup,resume_notification_cleanup}'
-        ) AS is_optional
-    FROM pg_proc AS routine
-    JOIN pg_namespace AS namespace ON namespace.oid = routine.pronamespace
-        AND namespace.nspname = current_schema()
-    WHERE NOT has_function_privilege(routine.oid, 'EXECUTE')
-        AND (
-            routine.proconfig @> '{row_security=off}'
-            OR routine.proname = 'cleanup_notifications_in_batches'
-        )
+        bool_or(u.purpose = 'clean up' AND u.missing > 0) AS cannot_clean_up,
+        bool_or(u.purpose = 'clean up' AND u.has_begun) AS is_to_clean_up,
+        bool_or(u.purpose IN ('undo', 'purge', 'watch') AND u.missing = 0) AS is_for_another_use,
+        string_agg(u.purpose, ', ' ORDER BY u.purpose) FILTER (WHERE u.missing > 0) AS lacking
+    FROM uses AS u
 ),
-missing AS (
+verdict AS (
     SELECT
-        r.privilege,
-        r.is_optional
-    FROM missing_on_relations AS r
-    UNION ALL
-    SELECT
-        r.privilege,
-        r.is_optional
-    FROM missing_on_routines AS r
-    UNION ALL
-    SELECT
-        'pg_read_all_stats',
-        true
-    WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
+        s.lacking,
+        s.cannot_clean_up AND (s.is_to_clean_up OR NOT s.is_for_another_use) AS is_failure
+    FROM summary AS s
 )
 SELECT
     CASE
-        WHEN bool_or(NOT m.is_optional) THEN 'failure'
-        WHEN count(*) > 0 THEN 'note'
+        WHEN v.is_failure THEN 'failure'
+        WHEN v.lacking IS NOT NULL THEN 'note'
         ELSE 'ok'
     END AS severity,
-    CASE count(*)
-        WHEN 0 THEN NULL
-        WHEN 1 THEN '1 grant is missing'
-        ELSE count(*) || ' grants are missing'
-    END || CASE WHEN bool_and(m.is_optional) THEN ', which no run needs' ELSE '' END AS found,
-    string_agg(
-        format('GRANT %s TO %I;', m.privilege, current_user),
-        ' '
-        ORDER BY
-            m.is_optional,
-            m.privilege
+    CASE
+        WHEN v.is_failure
+            THEN (
+                SELECT format(
+                    '%I lacks what a run takes: %s%s',
+                    current_user,
+                    array_to_string((array_agg(m.privilege ORDER BY m.privilege))[1:3], ', '),
+                    ' and ' || nullif(greatest(count(*) - 3, 0), 0) || ' more'
+                )
+                FROM (
+                    SELECT concat_ws(
+                        ' ',
+                        p.privilege,
+                        '(' || array_to_string(p.column_names, ', ') || ')',
+                        'on',
+                        p.object
+                    ) AS privilege
+                    FROM privileges AS p
+                    WHERE p.purpose = 'clean up'
+                        AND NOT p.is_held
+                ) AS m
+            )
+        WHEN v.lacking IS NOT NULL
+            THEN format('%I lacks grants for: %s', current_user, v.lacking)
+    END AS found,
+    format(
+        E'As the owner, in psql: '
+        'SELECT %I.notification_cleanup_grants(%L, %L) \\gexec',
+        current_schema(),
+        quote_ident(current_user),
+        CASE WHEN v.is_failure THEN '{clean up}' ELSE format('{%s}', v.lacking) END
     ) AS advice
-FROM missing AS m
+FROM verdict AS v
 ) AS result;
 
                 WHEN 'table' THEN
@@ -2119,6 +2098,395 @@ COMMENT ON FUNCTION suspend_notification_cleanup(text) IS
     'go on. Returns whether it was not suspended before; where it was, the new reason counts.';
 REVOKE ALL ON FUNCTION suspend_notification_cleanup(text) FROM PUBLIC;
 -- end of sql/pace/suspend_notification_cleanup.sql
+
+-- frozen copy of sql/rights/notification_cleanup_grants.sql
+-- The statements that let a role do something, and nothing else:
+--
+--     SELECT notification_cleanup_grants('cleaner', '{clean up, undo}') \gexec
+--
+-- Execute them as the owner of the tables; after an upgrade once more, for what has been added.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_cleanup_grants(
+    role regrole,
+    uses text[] DEFAULT '{clean up}'
+)
+RETURNS SETOF text
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+AS $$
+DECLARE
+    v_accepted text[] := '{clean up,undo,purge,watch,schedule,replicas}';
+BEGIN
+    IF (
+        notification_cleanup_grants.role IS NOT NULL
+        AND cardinality(notification_cleanup_grants.uses) > 0
+        AND notification_cleanup_grants.uses <@ v_accepted
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid grants: role => %L, uses => %L',
+                notification_cleanup_grants.role,
+                notification_cleanup_grants.uses
+            ),
+            HINT = format('uses takes one or more of %s.', array_to_string(v_accepted, ', '));
+    END IF;
+
+    RETURN QUERY
+    -- The columns of several uses are granted together.
+    WITH needed AS (
+        SELECT
+            p.kind,
+            p.object,
+            p.privilege,
+            CASE
+                WHEN bool_and(p.column_names IS NOT NULL)
+                    THEN string_agg(DISTINCT quote_ident(c.name), ', ')
+            END AS columns
+        FROM notification_cleanup_privileges() AS p
+        LEFT JOIN LATERAL unnest(p.column_names) AS c (name) ON true
+        WHERE p.purpose = ANY (notification_cleanup_grants.uses)
+        GROUP BY
+            p.kind,
+            p.object,
+            p.privilege
+    ),
+    on_objects AS (
+        SELECT
+            n.kind,
+            n.object,
+            string_agg(
+                concat_ws(' ', n.privilege, '(' || n.columns || ')'),
+                ', '
+                ORDER BY array_position('{SELECT,INSERT,UPDATE,DELETE}', n.privilege)
+            ) AS privileges
+        FROM needed AS n
+        GROUP BY
+            n.kind,
+            n.object
+    )
+    SELECT format(
+        CASE o.kind
+            WHEN 'ROLE' THEN 'GRANT %3$s TO %4$s;'
+            ELSE E'GRANT %1$s ON %2$s\n    %3$s\nTO %4$s;'
+        END,
+        o.privileges,
+        o.kind,
+        string_agg(o.object, E',\n    ' ORDER BY o.object),
+        notification_cleanup_grants.role
+    )
+    FROM on_objects AS o
+    GROUP BY
+        o.kind,
+        o.privileges
+    ORDER BY
+        array_position('{SCHEMA,TABLE,ROUTINE,ROLE}', o.kind),
+        min(o.object);
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cleanup_grants(regrole, text[]) IS
+'The GRANT statements that a role needs for some uses: clean up, undo, purge, watch (doctor, health, '
+'history), schedule (with pg_cron) and replicas (max_replica_lag). In psql as the owner: '
+'SELECT notification_cleanup_grants(''cleaner'', ''{clean up, undo}'') \gexec';
+-- end of sql/rights/notification_cleanup_grants.sql
+
+-- frozen copy of sql/rights/notification_cleanup_privileges.sql
+-- What each use takes: every privilege, on which object. Documentation, doctor and tests have it
+-- from here, and no list of grants stands anywhere else.
+--
+--     SELECT * FROM notification_cleanup_privileges() WHERE purpose = 'purge';
+--
+-- Whoever adds a routine that users call adds a line to entry_points; what it calls in turn is
+-- found. Whoever adds a table adds what each use does with it.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_cleanup_privileges()
+RETURNS TABLE (
+    purpose text,
+    kind text,
+    object text,
+    object_id oid,
+    privilege text,
+    column_names name[]
+)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+AS $$
+WITH RECURSIVE entry_points (purpose, routine) AS (
+    VALUES
+        ('clean up', 'cleanup_notifications'),
+        ('clean up', 'cleanup_notifications_in_batches'),
+        ('clean up', 'plan_notification_cleanup'),
+        ('clean up', 'cleanup_next_batch'),
+        ('clean up', 'pace_notification_cleanup'),
+        ('clean up', 'stop_notification_cleanup'),
+        ('clean up', 'preview_notification_cleanup'),
+        ('clean up', 'preview_notification_limits'),
+        ('clean up', 'notification_stats'),
+        ('undo', 'restore_notifications'),
+        ('undo', 'restore_next_batch'),
+        -- Whoever undoes a run wants nobody to do it again.
+        ('undo', 'suspend_notification_cleanup'),
+        ('undo', 'resume_notification_cleanup'),
+        ('purge', 'purge_notifications'),
+        ('watch', 'notification_cleanup_doctor'),
+        ('watch', 'preview_notification_cleanup'),
+        ('watch', 'preview_notification_limits'),
+        ('watch', 'notification_stats')
+),
+-- Without names of columns it is on the whole table.
+on_relations (purpose, relation, privilege, column_names) AS (
+    VALUES
+        (
+            'clean up',
+            'notifications',
+            'SELECT',
+            '{ctid,tableoid,id,user_id,status,created_at,deleted_at}'::name[]
+        ),
+        ('clean up', 'notifications', 'UPDATE', '{deleted_at}'),
+        ('clean up', 'notification_cleanup_runs', 'SELECT', NULL),
+        ('clean up', 'notification_cleanup_runs', 'INSERT', '{max_notifications,min_keep}'),
+        ('clean up', 'notification_cleanup_batches', 'SELECT', NULL),
+        ('clean up', 'notification_cleanup_batches', 'INSERT', NULL),
+        ('clean up', 'notification_cleanup_batches', 'UPDATE', NULL),
+        ('clean up', 'notification_cleanup_batches', 'DELETE', NULL),
+        ('clean up', 'notification_cleanup_open_runs', 'SELECT', NULL),
+        ('clean up', 'notification_cleanup_open_runs', 'INSERT', NULL),
+        ('clean up', 'notification_cleanup_open_runs', 'UPDATE', NULL),
+        ('clean up', 'notification_cleanup_open_runs', 'DELETE', NULL),
+        ('clean up', 'notification_cleanup_suspension', 'SELECT', NULL),
+        -- Undo gives up what a run has left.
+        (
+            'undo',
+            'notifications',
+            'SELECT',
+            '{ctid,tableoid,id,user_id,created_at,deleted_at}'
+        ),
+        ('undo', 'notifications', 'UPDATE', '{deleted_at}'),
+        ('undo', 'notification_cleanup_runs', 'SELECT', NULL),
+        ('undo', 'notification_cleanup_batches', 'SELECT', NULL),
+        ('undo', 'notification_cleanup_batches', 'UPDATE', NULL),
+        ('undo', 'notification_cleanup_batches', 'DELETE', NULL),
+        ('undo', 'notification_cleanup_open_runs', 'SELECT', NULL),
+        ('undo', 'notification_cleanup_open_runs', 'DELETE', NULL),
+        ('undo', 'notification_cleanup_suspension', 'SELECT', NULL),
+        ('undo', 'notification_cleanup_suspension', 'INSERT', NULL),
+        ('undo', 'notification_cleanup_suspension', 'UPDATE', NULL),
+        ('undo', 'notification_cleanup_suspension', 'DELETE', NULL),
+        (
+            'purge',
+            'notifications',
+            'SELECT',
+            '{ctid,tableoid,id,user_id,created_at,deleted_at}'
+        ),
+        -- It locks what it deletes.
+        ('purge', 'notifications', 'UPDATE', '{deleted_at}'),
+        ('purge', 'notifications', 'DELETE', NULL),
+        (
+            'watch',
+            'notifications',
+            'SELECT',
+            '{ctid,tableoid,id,user_id,status,created_at,deleted_at}'
+        ),
+        ('watch', 'notification_cleanup_runs', 'SELECT', NULL),
+        ('watch', 'notification_cleanup_batches', 'SELECT', NULL),
+        ('watch', 'notification_cleanup_open_runs', 'SELECT', NULL),
+        ('watch', 'notification_cleanup_suspension', 'SELECT', NULL),
+        ('watch', 'notification_cleanup_health', 'SELECT', NULL),
+        -- It forgets old runs.
+        ('schedule', 'notification_cleanup_runs', 'SELECT', NULL),
+        ('schedule', 'notification_cleanup_runs', 'DELETE', NULL),
+        ('schedule', 'notification_cleanup_batches', 'SELECT', NULL)
+    UNION ALL
+    -- A run may add to its record, and not change which run it is.
+    SELECT
+        writer.purpose,
+        'notification_cleanup_runs',
+        'UPDATE',
+        array_agg(a.attname ORDER BY a.attnum)
+    FROM (VALUES ('clean up'), ('undo')) AS writer (purpose)
+    JOIN pg_attribute AS a ON a.attrelid = to_regclass('notification_cleanup_runs')
+        AND a.attnum > 0
+        AND NOT a.attisdropped
+        AND a.attname <> ALL (
+            '{id,started_at,max_notifications,min_keep,invoked_by,application_name}'
+        )
+        AND (a.attname <> 'notifications_restored' OR writer.purpose = 'undo')
+    GROUP BY writer.purpose
+),
+schema_of_ours AS (
+    SELECT
+        namespace.oid,
+        namespace.nspname AS name
+    FROM pg_namespace AS namespace
+    WHERE namespace.nspname = current_schema()
+),
+-- Ours are those with this setting, and the procedure, which must not have any.
+ours AS MATERIALIZED (
+    SELECT
+        p.oid,
+        p.proname,
+        p.prosrc
+    FROM pg_proc AS p
+    JOIN schema_of_ours AS s ON s.oid = p.pronamespace
+    WHERE p.proconfig @> '{row_security=off}'
+        OR p.prokind = 'p'
+),
+-- The catalog knows nothing of what a body calls. A name in a comment or in a message is taken for
+-- a call as well: to execute what one need not execute gives nobody any right.
+calls AS MATERIALIZED (
+    SELECT DISTINCT
+        caller.oid AS caller,
+        callee.oid AS callee,
+        callee.proname AS name
+    FROM ours AS caller
+    CROSS JOIN LATERAL regexp_matches(caller.prosrc, '([a-z_0-9]+)[(]', 'g') AS word (parts)
+    JOIN ours AS callee ON callee.proname = word.parts[1]
+),
+-- What belongs to another use, such as the purge that the doctor recommends, ends the search.
+called (purpose, routine) AS (
+    SELECT
+        e.purpose,
+        o.oid
+    FROM entry_points AS e
+    JOIN ours AS o ON o.proname = e.routine
+    UNION
+    -- Whoever reads a view executes the functions in it.
+    SELECT
+        r.purpose,
+        d.refobjid
+    FROM on_relations AS r
+    JOIN pg_rewrite AS w ON w.ev_class = to_regclass(r.relation)
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass
+        AND d.objid = w.oid
+        AND d.refclassid = 'pg_proc'::regclass
+    WHERE r.relation <> 'notifications'
+    UNION
+    SELECT
+        caller.purpose,
+        c.callee
+    FROM called AS caller
+    JOIN calls AS c ON c.caller = caller.routine
+    WHERE c.name NOT IN (SELECT e.routine FROM entry_points AS e)
+        OR (caller.purpose, c.name::text) IN (
+            SELECT
+                e.purpose,
+                e.routine
+            FROM entry_points AS e
+        )
+),
+needed AS (
+    SELECT
+        purpose.name AS purpose,
+        'SCHEMA' AS kind,
+        quote_ident(s.name) AS object,
+        s.oid AS object_id,
+        'USAGE' AS privilege,
+        NULL::name[] AS column_names
+    FROM (VALUES ('clean up'), ('undo'), ('purge'), ('watch'), ('schedule')) AS purpose (name)
+    CROSS JOIN schema_of_ours AS s
+    UNION ALL
+    SELECT
+        r.purpose,
+        'TABLE',
+        format('%I.%I', s.name, r.relation),
+        c.oid,
+        r.privilege,
+        CASE
+            -- Citus grants no columns.
+            WHEN r.relation <> 'notifications' OR to_regclass('pg_dist_partition') IS NULL
+                THEN r.column_names
+        END
+    FROM on_relations AS r
+    CROSS JOIN schema_of_ours AS s
+    JOIN pg_class AS c ON c.relnamespace = s.oid
+        AND c.relname = r.relation
+    UNION ALL
+    SELECT
+        c.purpose,
+        'ROUTINE',
+        format(
+            '%I.%I(%s)',
+            s.name,
+            p.proname,
+            (
+                -- Where these statements are executed, our schema may not be in the search_path.
+                SELECT string_agg(
+                    CASE
+                        WHEN t.typnamespace = s.oid THEN quote_ident(s.name) || '.'
+                        ELSE ''
+                    END || t.oid::regtype::text,
+                    ', '
+                    ORDER BY argument.number
+                )
+                FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS argument (type, number)
+                JOIN pg_type AS t ON t.oid = argument.type
+            )
+        ),
+        p.oid,
+        'EXECUTE',
+        NULL
+    FROM called AS c
+    JOIN pg_proc AS p ON p.oid = c.routine
+    CROSS JOIN schema_of_ours AS s
+    UNION ALL
+    -- Where pg_cron is in this database. By row-level security everybody sees the own jobs.
+    SELECT
+        purpose.name,
+        'SCHEMA',
+        quote_ident(n.nspname),
+        n.oid,
+        'USAGE',
+        NULL
+    FROM (VALUES ('watch'), ('schedule')) AS purpose (name)
+    JOIN pg_namespace AS n ON n.nspname = 'cron'
+    JOIN pg_extension AS e ON e.extname = 'pg_cron'
+    UNION ALL
+    SELECT
+        'schedule',
+        'ROUTINE',
+        format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+        p.oid,
+        'EXECUTE',
+        NULL
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        AND n.nspname = 'cron'
+    JOIN pg_extension AS e ON e.extname = 'pg_cron'
+    WHERE p.proname IN ('schedule_in_database', 'unschedule')
+    UNION ALL
+    -- For max_replica_lag. Only a superuser can grant this, or whoever has it with ADMIN OPTION.
+    SELECT
+        'replicas',
+        'ROLE',
+        quote_ident(r.rolname),
+        r.oid,
+        'USAGE',
+        NULL
+    FROM pg_roles AS r
+    WHERE r.rolname = 'pg_read_all_stats'
+)
+SELECT
+    n.purpose,
+    n.kind,
+    n.object,
+    n.object_id,
+    n.privilege,
+    n.column_names
+FROM needed AS n
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cleanup_privileges() IS
+'Every privilege that a use takes: clean up, undo, purge, watch, schedule (with pg_cron, beside what '
+'its jobs do) and replicas (for max_replica_lag). For notification_cleanup_grants(), which is what '
+'to call.';
+-- end of sql/rights/notification_cleanup_privileges.sql
 
 -- frozen copy of sql/rule/check_cleanup_limits.sql
 -- Refuses limits that make no sense, before anything is written:
@@ -4635,6 +5003,8 @@ DROP FUNCTION notification_stats(integer);
 DROP FUNCTION notification_excess(notification_user_id[], integer, timestamptz);
 DROP FUNCTION notification_crowds(integer, notification_user_id[]);
 DROP FUNCTION check_cleanup_limits(integer, integer, bigint);
+DROP FUNCTION notification_cleanup_privileges();
+DROP FUNCTION notification_cleanup_grants(regrole, text[]);
 DROP FUNCTION suspend_notification_cleanup(text);
 DROP FUNCTION stop_notification_cleanup(bigint);
 DROP FUNCTION resume_notification_cleanup();

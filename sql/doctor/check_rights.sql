@@ -1,112 +1,91 @@
--- sql/doctor/check_rights.sql: a run fails where its role lacks a grant that it needs. What only
--- undo, purge, flow control and monitoring need may be the business of another role.
-WITH needed (privileges, relation, columns, is_optional) AS (
-    VALUES
-        (
-            '{SELECT}'::text[],
-            'notifications',
-            '{ctid,tableoid,id,user_id,status,created_at,deleted_at}'::name[],
-            false
-        ),
-        ('{UPDATE}', 'notifications', '{deleted_at}', false),
-        ('{DELETE}', 'notifications', NULL, true),
-        ('{SELECT}', 'notification_cleanup_runs', NULL, false),
-        ('{INSERT}', 'notification_cleanup_runs', '{max_notifications,min_keep}', false),
-        (
-            '{UPDATE}',
-            'notification_cleanup_runs',
-            '{finished_at,users_over_limit,users_cleaned,users_still_over_limit,'
-            'notifications_planned,notifications_deleted,notifications_skipped,'
-            'notifications_changed}',
-            false
-        ),
-        ('{UPDATE}', 'notification_cleanup_runs', '{notifications_restored}', true),
-        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_batches', NULL, false),
-        ('{SELECT,INSERT,UPDATE,DELETE}', 'notification_cleanup_open_runs', NULL, false),
-        ('{SELECT}', 'notification_cleanup_suspension', NULL, false),
-        ('{INSERT,UPDATE,DELETE}', 'notification_cleanup_suspension', NULL, true),
-        ('{SELECT}', 'notification_cleanup_health', NULL, true)
+-- sql/doctor/check_rights.sql: a run fails where its role lacks a grant that it needs. Other uses
+-- may be the business of another role; whoever has all that one of them takes, and may not even
+-- begin to clean up, is there for that one.
+WITH privileges AS (
+    SELECT
+        p.*,
+        CASE p.kind
+            WHEN 'SCHEMA' THEN has_schema_privilege(p.object_id, p.privilege)
+            WHEN 'ROUTINE' THEN has_function_privilege(p.object_id, p.privilege)
+            WHEN 'ROLE' THEN pg_has_role(p.object_id, p.privilege)
+            WHEN 'TABLE' THEN has_table_privilege(p.object_id, p.privilege)
+                OR p.column_names IS NOT NULL AND NOT EXISTS (
+                    SELECT
+                    FROM pg_attribute AS a
+                    WHERE a.attrelid = p.object_id
+                        AND a.attname = ANY (p.column_names)
+                        AND NOT has_column_privilege(p.object_id, a.attnum, p.privilege)
+                )
+        END AS is_held
+    FROM notification_cleanup_privileges() AS p
 ),
-missing_on_relations AS (
+uses AS (
     SELECT
-        format(
-            '%s%s ON %I.%I',
-            array_to_string(n.privileges, ', '),
-            ' (' || array_to_string(n.columns, ', ') || ')',
-            current_schema(),
-            n.relation
-        ) AS privilege,
-        n.is_optional
-    FROM needed AS n
-    CROSS JOIN unnest(n.privileges) AS p (privilege)
-    LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(n.relation)
-        AND a.attname = ANY (n.columns)
-    GROUP BY
-        n.privileges,
-        n.relation,
-        n.columns,
-        n.is_optional
-    HAVING NOT bool_and(coalesce(
-        has_column_privilege(a.attrelid, a.attnum, p.privilege),
-        has_table_privilege(to_regclass(n.relation), p.privilege)
-    ))
+        p.purpose,
+        count(*) FILTER (WHERE NOT p.is_held) AS missing,
+        bool_or(
+            p.is_held
+            AND p.kind = 'ROUTINE'
+            AND NOT EXISTS (
+                SELECT
+                FROM privileges AS other
+                WHERE other.object_id = p.object_id
+                    AND other.purpose <> p.purpose
+            )
+        ) AS has_begun
+    FROM privileges AS p
+    GROUP BY p.purpose
 ),
--- Ours are those with this setting, and the procedure, which must not have any.
-missing_on_routines AS (
+summary AS (
     SELECT
-        format(
-            'EXECUTE ON ROUTINE %I.%I(%s)',
-            current_schema(),
-            routine.proname,
-            pg_get_function_identity_arguments(routine.oid)
-        ) AS privilege,
-        routine.proname = ANY (
-            '{restore_notifications,restore_next_batch,purge_notifications,'
-            'notification_deleted_shards,notification_replicas,notification_cleanup_doctor,'
-            'notification_cron_jobs,preview_notification_limits,stop_notification_cleanup,'
-            'suspend_notification_cleanup,resume_notification_cleanup}'
-        ) AS is_optional
-    FROM pg_proc AS routine
-    JOIN pg_namespace AS namespace ON namespace.oid = routine.pronamespace
-        AND namespace.nspname = current_schema()
-    WHERE NOT has_function_privilege(routine.oid, 'EXECUTE')
-        AND (
-            routine.proconfig @> '{row_security=off}'
-            OR routine.proname = 'cleanup_notifications_in_batches'
-        )
+        bool_or(u.purpose = 'clean up' AND u.missing > 0) AS cannot_clean_up,
+        bool_or(u.purpose = 'clean up' AND u.has_begun) AS is_to_clean_up,
+        bool_or(u.purpose IN ('undo', 'purge', 'watch') AND u.missing = 0) AS is_for_another_use,
+        string_agg(u.purpose, ', ' ORDER BY u.purpose) FILTER (WHERE u.missing > 0) AS lacking
+    FROM uses AS u
 ),
-missing AS (
+verdict AS (
     SELECT
-        r.privilege,
-        r.is_optional
-    FROM missing_on_relations AS r
-    UNION ALL
-    SELECT
-        r.privilege,
-        r.is_optional
-    FROM missing_on_routines AS r
-    UNION ALL
-    SELECT
-        'pg_read_all_stats',
-        true
-    WHERE NOT pg_has_role('pg_read_all_stats', 'USAGE')
+        s.lacking,
+        s.cannot_clean_up AND (s.is_to_clean_up OR NOT s.is_for_another_use) AS is_failure
+    FROM summary AS s
 )
 SELECT
     CASE
-        WHEN bool_or(NOT m.is_optional) THEN 'failure'
-        WHEN count(*) > 0 THEN 'note'
+        WHEN v.is_failure THEN 'failure'
+        WHEN v.lacking IS NOT NULL THEN 'note'
         ELSE 'ok'
     END AS severity,
-    CASE count(*)
-        WHEN 0 THEN NULL
-        WHEN 1 THEN '1 grant is missing'
-        ELSE count(*) || ' grants are missing'
-    END || CASE WHEN bool_and(m.is_optional) THEN ', which no run needs' ELSE '' END AS found,
-    string_agg(
-        format('GRANT %s TO %I;', m.privilege, current_user),
-        ' '
-        ORDER BY
-            m.is_optional,
-            m.privilege
+    CASE
+        WHEN v.is_failure
+            THEN (
+                SELECT format(
+                    '%I lacks what a run takes: %s%s',
+                    current_user,
+                    array_to_string((array_agg(m.privilege ORDER BY m.privilege))[1:3], ', '),
+                    ' and ' || nullif(greatest(count(*) - 3, 0), 0) || ' more'
+                )
+                FROM (
+                    SELECT concat_ws(
+                        ' ',
+                        p.privilege,
+                        '(' || array_to_string(p.column_names, ', ') || ')',
+                        'on',
+                        p.object
+                    ) AS privilege
+                    FROM privileges AS p
+                    WHERE p.purpose = 'clean up'
+                        AND NOT p.is_held
+                ) AS m
+            )
+        WHEN v.lacking IS NOT NULL
+            THEN format('%I lacks grants for: %s', current_user, v.lacking)
+    END AS found,
+    format(
+        E'As the owner, in psql: '
+        'SELECT %I.notification_cleanup_grants(%L, %L) \\gexec',
+        current_schema(),
+        quote_ident(current_user),
+        CASE WHEN v.is_failure THEN '{clean up}' ELSE format('{%s}', v.lacking) END
     ) AS advice
-FROM missing AS m;
+FROM verdict AS v;

@@ -2,7 +2,6 @@ package adoption
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -33,11 +32,7 @@ func TestTheReadmeInstallsOnAnApplicationsTable(t *testing.T) {
 		want := pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: int64(deletable)}
 
 		role := d.Role()
-		here := strings.NewReplacer("TO cleaner", "TO "+role, "SCHEMA public", "SCHEMA "+s.schema)
-		grants := regexp.MustCompile(`(?m)^GRANT .*;$`).FindAllString(blocks(t, "sql")[2], -1)
-		for _, grant := range grants {
-			d.Exec(here.Replace(grant))
-		}
+		d.GrantUses(role, "clean up")
 		d.Exec("SET ROLE " + role)
 		d.WantPreview(
 			"",

@@ -142,8 +142,7 @@ func TestWhoMayNotSeeTheLagIsRefused(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	singly(d)
-	role := d.Role(append(pgtest.LeastPrivileges, "EXECUTE ON FUNCTION notification_replicas")...)
-	d.Exec("GRANT EXECUTE ON PROCEDURE cleanup_notifications_in_batches TO " + role)
+	role := d.RoleTo("clean up")
 	session := d.OpenSession()
 	session.Exec("SET ROLE " + role)
 	const call = "CALL cleanup_notifications_in_batches(1, 0, max_replica_lag => '1 minute')"
@@ -154,7 +153,7 @@ func TestWhoMayNotSeeTheLagIsRefused(t *testing.T) {
 		t.Errorf("%s HINT %s", err.Message, err.Hint)
 	}
 	d.WantRuns()
-	d.Exec("GRANT pg_read_all_stats TO " + role)
+	d.GrantUses(role, "replicas")
 	session.Exec(call)
 	d.WantEnded("the run")
 }

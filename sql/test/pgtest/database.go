@@ -123,6 +123,29 @@ func (d *Database) Role(privileges ...string) string {
 	return d.RoleName()
 }
 
+// RoleTo makes a role that has the grants for these uses only, such as "clean up" or "purge".
+func (d *Database) RoleTo(uses ...string) string {
+	d.T.Helper()
+	role := d.Role()
+	d.GrantUses(role, uses...)
+	return role
+}
+
+// GrantUses executes what notification_cleanup_grants() returns.
+func (d *Database) GrantUses(role string, uses ...string) {
+	d.T.Helper()
+	for _, grant := range d.GrantsFor(role, uses...) {
+		d.Exec(grant)
+	}
+}
+
+// GrantsFor is what notification_cleanup_grants() returns.
+func (d *Database) GrantsFor(role string, uses ...string) []string {
+	d.T.Helper()
+	const grants = "SELECT notification_cleanup_grants($1::text::regrole, $2::text[])"
+	return All[string](d, grants, role, uses)
+}
+
 // OpenSession opens another session in the same database.
 func (d *Database) OpenSession() *Database {
 	d.T.Helper()

@@ -47,6 +47,8 @@
 // waits for what it should not wait for. Exec executes statements and All, One and Collect return
 // rows; all of them end the test when a statement fails. Refused is for one that must fail.
 //
+// Role makes a role with the privileges that are named, RoleTo one with the grants for some uses.
+//
 // When a test has failed, its statements are printed, to be repeated in psql. With
 // KEEP_DATABASES=1 its database is kept, too.
 //

@@ -195,31 +195,6 @@ const RowsRead = `
 	FROM pg_stat_xact_user_tables
 	WHERE relname = 'notifications'`
 
-// LeastPrivileges is what the README tells to grant to whoever cleans up.
-var LeastPrivileges = []string{
-	"USAGE ON SCHEMA public",
-	"EXECUTE ON FUNCTION cleanup_notifications, preview_notification_cleanup, notification_stats," +
-		" check_notification_columns, notification_column_problems," +
-		" plan_notification_cleanup, cleanup_next_batch, check_cleanup_limits, check_cleanup_pace," +
-		" check_planned_deletions, check_run_id, cleanup_suspension, notification_crowds, notification_excess," +
-		" open_notification_cleanup, queue_notification_cleanup, continue_notification_cleanup, cleanup_run_lifetime," +
-		" warn_without_index, pace_notification_cleanup, await_cleanup_pace, pace_after_batch," +
-		" claim_cleanup_batch, sweep_cleanup_batch, cleanup_batch_pruning_users," +
-		" explain_cleanup_shortfall, record_cleanup_batch, cleanup_batch_is_rewritten," +
-		" cleanup_run_is_rewritten, close_notification_cleanup, give_up_notification_cleanup," +
-		" settle_notification_cleanup, notification_tables, notification_cleanup_indexes," +
-		" notification_index_scans, notification_index_templates, notification_shards," +
-		" pin_tid_scans_on_workers, deleted_on_worker, count_lost_commits," +
-		" spread_batches_over_shards",
-	"SELECT (ctid, tableoid, id, user_id, status, created_at, deleted_at), UPDATE (deleted_at)" +
-		" ON notifications",
-	"SELECT, INSERT (max_notifications, min_keep), UPDATE (finished_at, users_over_limit," +
-		" users_cleaned, users_still_over_limit, notifications_planned, notifications_deleted," +
-		" notifications_skipped, notifications_changed) ON notification_cleanup_runs",
-	"SELECT, INSERT, UPDATE, DELETE ON notification_cleanup_batches, notification_cleanup_open_runs",
-	"SELECT ON notification_cleanup_suspension",
-}
-
 // EveryRoutine is a call of every routine, in an order in which each has something to do. The
 // first two only look.
 var EveryRoutine = []string{

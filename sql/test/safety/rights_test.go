@@ -2,8 +2,6 @@ package safety
 
 import (
 	"fmt"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -42,7 +40,7 @@ func TestLeastPrivilegesSuffice(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	d.InsertMixed()
-	d.Exec("SET ROLE " + d.Role(pgtest.LeastPrivileges...))
+	d.Exec("SET ROLE " + d.RoleTo("clean up"))
 	d.WantPreview(
 		"",
 		pgtest.PreviewOf(pgtest.Bob, 1001, 0, 901),
@@ -62,29 +60,6 @@ func TestLeastPrivilegesSuffice(t *testing.T) {
 		"2001-2901",
 		pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901},
 	)
-}
-
-func TestTheGrantsOfTheReadmeSuffice(t *testing.T) {
-	t.Parallel()
-	d := pgtest.New(t)
-	d.Insert(pgtest.Alice, "read", 1, 1001)
-	readme, err := os.ReadFile(pgtest.Path("README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	role := d.Role()
-	grants := regexp.MustCompile(`(?m)^GRANT .*;$`).FindAllString(string(readme), -1)
-	for _, grant := range grants {
-		d.Exec(strings.Replace(grant, "TO cleaner", "TO "+role, 1))
-	}
-	d.Exec("SET ROLE " + role)
-	for _, call := range append(pgtest.EveryRoutine, "SELECT * FROM notification_cleanup_health") {
-		d.Exec(call)
-	}
-	d.Exec("RESET ROLE")
-	if left := pgtest.One[int](d, "SELECT count(*) FROM notifications"); left != 100 {
-		t.Errorf("%d are left, want 100 of 1001", left)
-	}
 }
 
 func TestNoRoutineWorksOnPartOfTheRows(t *testing.T) {
@@ -112,7 +87,8 @@ func TestNobodyIsLetInWithoutPrivileges(t *testing.T) {
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	// Whoever may execute the routines can do with them what they could do without, and no more.
-	role := d.Role(pgtest.LeastPrivileges[:2]...)
+	role := d.RoleTo("clean up")
+	d.Exec("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM " + role)
 	d.Exec("SET ROLE " + role)
 	for _, call := range routines {
 		d.Refused(call, "42501")
@@ -134,7 +110,7 @@ func TestRowLevelSecurityIsAnErrorNotAnEmptyResult(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
 			d.Insert(pgtest.Alice, "read", 1, 1001)
-			role := d.Role(pgtest.LeastPrivileges...)
+			role := d.RoleTo("clean up")
 			d.Exec(
 				"ALTER TABLE " + table + " ENABLE ROW LEVEL SECURITY; CREATE POLICY nobody ON " + table +
 					" USING (false); SET ROLE " + role,
