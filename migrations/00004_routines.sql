@@ -313,6 +313,103 @@ COMMENT ON FUNCTION spread_batches_over_shards(bigint) IS
 REVOKE ALL ON FUNCTION spread_batches_over_shards(bigint) FROM PUBLIC;
 -- end of sql/citus/spread_batches_over_shards.sql
 
+-- frozen copy of sql/doctor/find_notifications_to_rehearse.sql
+-- Some notifications of the kind that a run deletes, to try it with: each a batch of its own.
+--
+--     SELECT * FROM find_notifications_to_rehearse(5);
+--
+-- Reads no more than some pages, spread over the table, however large that is: so it may find none
+-- where such notifications are rare.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION find_notifications_to_rehearse(max_batches bigint)
+RETURNS SETOF notification_cleanup_batches
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET timezone = 'UTC'
+SET plan_cache_mode = force_custom_plan
+-- By place and by nothing else (Tid Range Scan), so that no page is read but those named.
+SET enable_tidscan = on
+SET enable_seqscan = off
+SET enable_indexscan = off
+SET enable_indexonlyscan = off
+SET enable_bitmapscan = off
+SET seq_page_cost = 1e9
+SET random_page_cost = 1e9
+AS $$
+DECLARE
+    v_pages bigint;  -- of the largest table
+    v_pages_a_spot bigint;
+    v_spots bigint;
+    v_page bigint;
+    v_left bigint := find_notifications_to_rehearse.max_batches;
+    v_rows bigint;
+BEGIN
+    SELECT
+        coalesce(max(t.pages), 0),
+        64 / greatest(count(*), 1) + 1
+    INTO
+        v_pages,
+        v_pages_a_spot
+    FROM notification_tables() AS t
+    WHERE t.is_leaf;
+
+    v_spots := least(v_pages / v_pages_a_spot, 15) + 1;
+
+    -- A spot is looked at in all tables and partitions at once.
+    FOR v_spot IN 0 .. v_spots - 1 LOOP
+        v_page := greatest(v_pages / v_spots, v_pages_a_spot) * v_spot;
+        RETURN QUERY
+        WITH spot AS (
+            SELECT
+                n.tableoid AS relation,
+                n.ctid AS place,
+                n.id,
+                n.user_id,
+                n.created_at
+            FROM notifications AS n
+            WHERE n.ctid >= format('(%s,0)', v_page)::tid
+                AND n.ctid < format('(%s,0)', v_page + v_pages_a_spot)::tid
+                AND n.deleted_at IS NULL
+                AND n.status = 'read'
+                AND n.user_id IS NOT NULL
+                AND n.created_at <= now()
+            -- Of each spot some, because a trigger may be about others only.
+            LIMIT ceil(v_left / (v_spots - v_spot)::numeric)
+        )
+        SELECT
+            NULL::bigint AS run_id,
+            1::bigint AS number,
+            0 AS attempts,
+            NULL::timestamptz AS done_at,
+            s.created_at::notification_created_at AS oldest,
+            s.created_at::notification_created_at AS newest,
+            (notification_shards(ARRAY[s.user_id]::notification_user_id[]))[1] AS shard,
+            pg_relation_filenode(s.relation) AS file,
+            ARRAY[s.relation] AS relations,
+            ARRAY[s.place] AS places,
+            ARRAY[s.id]::notification_id[] AS ids,
+            ARRAY[s.user_id]::notification_user_id[] AS users,
+            ARRAY[s.created_at]::notification_created_at[] AS created_ats,
+            NULL::notification_user_id[] AS last_users,
+            NULL::bigint[] AS last_users_planned,
+            NULL::notification_user_id[] AS users_left
+        FROM spot AS s;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        v_left := v_left - v_rows;
+        EXIT WHEN v_left = 0;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION find_notifications_to_rehearse(bigint) IS
+    'For rehearse_notification_cleanup(), which is what to call: live read notifications from a '
+    'few pages of the table, each as a batch of its own that is not in the queue.';
+REVOKE ALL ON FUNCTION find_notifications_to_rehearse(bigint) FROM PUBLIC;
+-- end of sql/doctor/find_notifications_to_rehearse.sql
+
 -- frozen copy of sql/doctor/notification_cleanup_doctor.sql.tmpl
 -- Is all well, for this role and on this server? A row a check, in the order below. `make snapshot`
 -- fills in the checks, each from its file: that of "row-level security" is
@@ -351,7 +448,8 @@ BEGIN
         'unfinished runs',
         'max_wal_size',
         'idle in transaction',
-        'pg_cron'
+        'pg_cron',
+        'rehearsal'
     ] LOOP
         BEGIN
             CASE v_name
@@ -1076,6 +1174,53 @@ SELECT
 FROM jobs AS j
 ) AS result;
 
+                WHEN 'rehearsal' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_rehearsal.sql: what fails when it is tried with one notification fails at night.
+-- All of it is taken back.
+WITH steps AS MATERIALIZED (
+    SELECT
+        r.*,
+        concat_ws(
+            ': ',
+            r.step,
+            nullif(r.outcome, 'works'),
+            nullif(r.message, ''),
+            nullif(r.detail, '')
+        ) AS told
+    FROM rehearse_notification_cleanup() AS r
+)
+SELECT
+    CASE
+        WHEN bool_or(s.outcome IN ('fails', 'kept')) THEN 'failure'
+        WHEN bool_or(s.outcome = 'refused') THEN 'warning'
+        WHEN bool_and(s.outcome = 'works') THEN 'ok'
+        ELSE 'note'
+    END AS severity,
+    string_agg(s.told, '; ')
+    || CASE
+        WHEN bool_or(s.outcome <> 'not tried')
+            THEN '. What stays is what triggers did outside of the database or with sequences, '
+                'and dead rows.'
+        ELSE ''
+    END AS found,
+    concat_ws(
+        ' ',
+        string_agg(DISTINCT s.advice, ' '),
+        'To see it: SELECT * FROM rehearse_notification_cleanup();'
+    ) AS advice
+FROM steps AS s
+) AS result;
+
             END CASE;
             v_found := coalesce(v_found, 'nothing is wrong');
             v_advice := CASE WHEN v_severity <> 'ok' THEN nullif(v_advice, '') END;
@@ -1098,8 +1243,9 @@ $$;
 COMMENT ON FUNCTION notification_cleanup_doctor() IS
 'Whether all is well for this role on this server: a row a check, with what was found and what to '
 'do. severity: failure for what breaks the next run, warning for what slows it down or will do '
-'harm, note for information, ok. Reads only, but as much as a preview; works on a hot standby, and '
-'for a role with few rights.';
+'harm, note for information, ok. Reads as much as a preview, and tries what a run does with one '
+'notification, all of which is taken back: see rehearse_notification_cleanup(). Works on a hot '
+'standby, and for a role with few rights.';
 REVOKE ALL ON FUNCTION notification_cleanup_doctor() FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_doctor.sql.tmpl
 
@@ -1692,6 +1838,284 @@ COMMENT ON FUNCTION notification_tables() IS
 REVOKE ALL ON FUNCTION notification_tables() FROM PUBLIC;
 -- end of sql/doctor/notification_tables.sql
 
+-- frozen copy of sql/doctor/rehearse_cleanup_step.sql
+-- Does one step to the one notification of a batch that is not in the queue, looks at it, and takes
+-- all of it back:
+--
+--     SELECT r.*
+--     FROM find_notifications_to_rehearse(1) AS batch
+--     CROSS JOIN rehearse_cleanup_step('restore', batch) AS r;
+--
+-- By the routines that a run and an undo call. Waits for nobody: 100 ms for a lock at most, since
+-- the notification is one that the application may want. With an empty list it finds out whether
+-- the server accepts the statements at all.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION rehearse_cleanup_step(
+    step text,  -- soft-delete, or restore, which begins with that
+    batch notification_cleanup_batches,
+    OUT outcome text,
+    OUT sqlstate text,
+    OUT message text,
+    OUT detail text,
+    OUT advice text
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET lock_timeout = '100ms'
+-- What our routines and the application's triggers tell is not for whoever calls this.
+SET client_min_messages = error
+AS $$
+DECLARE
+    v_lock_timeout CONSTANT text := current_setting('lock_timeout');
+    v_id CONSTANT notification_id := (rehearse_cleanup_step.batch).ids[1];
+    v_user_id CONSTANT notification_user_id := (rehearse_cleanup_step.batch).users[1];
+    v_created_at CONSTANT notification_created_at := (rehearse_cleanup_step.batch).created_ats[1];
+    v_run notification_cleanup_runs;
+    v_sweep record;
+BEGIN
+    -- A number that no run has, nor a rehearsal in another session: none is missing afterwards.
+    INSERT INTO notification_cleanup_runs (id, max_notifications, min_keep)
+    OVERRIDING SYSTEM VALUE
+    VALUES (-pg_backend_pid(), 1, 1)
+    RETURNING * INTO v_run;
+    rehearse_cleanup_step.batch.run_id := v_run.id;
+    INSERT INTO notification_cleanup_batches
+    SELECT (rehearse_cleanup_step.batch).*;
+
+    v_sweep := sweep_cleanup_batch(v_run.id, 1, v_lock_timeout);
+    SET CONSTRAINTS ALL IMMEDIATE;  -- Deferred ones would speak at COMMIT only.
+    IF v_id IS NULL THEN
+        rehearse_cleanup_step.outcome := 'accepted';
+        rehearse_cleanup_step.message := 'no read notification was found to try it with';
+    ELSIF v_sweep.deleted = 0 AND v_sweep.kept IS NULL THEN
+        rehearse_cleanup_step.outcome := 'held';
+        rehearse_cleanup_step.message := 'another session holds it, or has changed it';
+    ELSE
+        PERFORM
+        FROM notifications AS n
+        WHERE n.id = v_id
+            AND n.user_id = v_user_id
+            AND n.created_at = v_created_at
+            AND n.deleted_at = v_run.started_at;
+        rehearse_cleanup_step.outcome := CASE WHEN FOUND THEN 'works' ELSE 'kept' END;
+    END IF;
+
+    IF rehearse_cleanup_step.outcome IN ('accepted', 'works')
+        AND rehearse_cleanup_step.step = 'restore'
+    THEN
+        PERFORM restore_next_batch(v_run.id, 1);
+        SET CONSTRAINTS ALL IMMEDIATE;
+        PERFORM
+        FROM notifications AS n
+        WHERE n.id = v_id
+            AND n.user_id = v_user_id
+            AND n.created_at = v_created_at
+            AND n.deleted_at IS NULL;
+        IF v_id IS NOT NULL AND NOT FOUND THEN
+            rehearse_cleanup_step.outcome := 'kept';
+        END IF;
+    END IF;
+
+    -- All of it is taken back, but not what the variables say.
+    RAISE EXCEPTION USING ERRCODE = 'NC001', MESSAGE = 'taken back';
+EXCEPTION
+    WHEN SQLSTATE 'NC001' THEN
+        IF rehearse_cleanup_step.outcome = 'works' THEN
+            rehearse_cleanup_step.message := format('done to %s, and taken back', v_id);
+        ELSIF rehearse_cleanup_step.outcome = 'kept' THEN
+            rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is';
+            rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
+        END IF;
+    WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+        rehearse_cleanup_step.outcome := 'held';
+        rehearse_cleanup_step.message := SQLERRM;
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            rehearse_cleanup_step.sqlstate = RETURNED_SQLSTATE,
+            rehearse_cleanup_step.message = MESSAGE_TEXT,
+            rehearse_cleanup_step.detail = PG_EXCEPTION_DETAIL,
+            rehearse_cleanup_step.advice = PG_EXCEPTION_HINT;
+        rehearse_cleanup_step.outcome := CASE
+            -- Undo steps over the one that a key or constraint refuses; a run fails of it.
+            WHEN rehearse_cleanup_step.sqlstate LIKE '23%'
+                AND rehearse_cleanup_step.step <> 'soft-delete'
+                THEN 'refused'
+            ELSE 'fails'
+        END;
+        -- Our own statements have been found here; what is not is what somebody else's names.
+        IF rehearse_cleanup_step.sqlstate IN ('42P01', '42883', '42704', '42703', '3F000') THEN
+            rehearse_cleanup_step.message := format(
+                '%s, because a trigger of the application runs under the search_path that is pinned '
+                'here (%s)',
+                rehearse_cleanup_step.message,
+                current_setting('search_path')
+            );
+            rehearse_cleanup_step.advice := (
+                SELECT
+                    'Let its function name the schema, or give it a search_path of its own: '
+                    || coalesce(
+                        string_agg(
+                            DISTINCT format(
+                                'ALTER FUNCTION %s SET search_path = %s;',
+                                t.tgfoid::regprocedure,
+                                s.reset_val
+                            ),
+                            ' '
+                        ),
+                        'ALTER FUNCTION ... SET search_path = ...;'
+                    )
+                FROM pg_settings AS s
+                LEFT JOIN (
+                    notification_tables() AS behind
+                    JOIN pg_trigger AS t ON t.tgrelid = behind.relation
+                        AND NOT t.tgisinternal
+                    JOIN pg_proc AS p ON p.oid = t.tgfoid
+                        AND p.proconfig IS NULL
+                ) ON true
+                WHERE s.name = 'search_path'
+            );
+        END IF;
+        rehearse_cleanup_step.advice := coalesce(
+            nullif(rehearse_cleanup_step.advice, ''),
+            CASE rehearse_cleanup_step.sqlstate
+                WHEN '42P10' THEN
+                    'Publish without a row filter and a list of columns, or only by the columns of '
+                    'the primary key, or ALTER TABLE ... REPLICA IDENTITY FULL.'
+                WHEN '42501' THEN
+                    'Grant it. Behind a view it is the owner of the view who needs it.'
+                WHEN '0A000' THEN 'Replace the rule by a trigger.'
+                WHEN '23514' THEN 'Let the constraint allow that deleted_at alone changes.'
+                ELSE 'It is the application''s own; let it pass what the step does.'
+            END
+        );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches) IS
+    'For rehearse_notification_cleanup(), which is what to call: does a step to the one '
+    'notification of the batch, takes it back, and returns how it went. outcome: works; held by '
+    'another session; kept as it is by a trigger; refused by a constraint that undo steps over; '
+    'fails; accepted, where there is no notification.';
+REVOKE ALL ON FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches) FROM PUBLIC;
+-- end of sql/doctor/rehearse_cleanup_step.sql
+
+-- frozen copy of sql/doctor/rehearse_notification_cleanup.sql
+-- What would fail at night, found by doing it to one notification and taking it back:
+--
+--     SELECT * FROM rehearse_notification_cleanup();
+--
+-- No list of checks foresees every trigger, rule, constraint, policy, publication and right. All
+-- that stays is dead rows and what the application's triggers do outside of the database or with
+-- sequences. To switch it off for a database:
+--
+--     ALTER DATABASE mine SET notification_cleanup.rehearsal = off;
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION rehearse_notification_cleanup()
+RETURNS TABLE (
+    step text,
+    outcome text,
+    sqlstate text,
+    message text,
+    detail text,
+    advice text
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_batches notification_cleanup_batches[];
+    v_batch notification_cleanup_batches;
+    v_obstacle text;  -- to all that is still to be tried
+    v_may boolean;
+BEGIN
+    v_obstacle := CASE
+        WHEN current_setting('notification_cleanup.rehearsal', true) IN ('off', 'false', 'no', '0')
+            THEN 'notification_cleanup.rehearsal is off'
+        WHEN pg_is_in_recovery()
+            THEN 'nothing can be written on a standby'
+        WHEN current_setting('transaction_read_only')::boolean
+            THEN 'nothing can be written in a read-only transaction'
+    END;
+    IF v_obstacle IS NULL THEN
+        v_batches := ARRAY(
+            SELECT f
+            FROM find_notifications_to_rehearse(6) AS f
+        );
+        IF cardinality(v_batches) = 0 THEN
+            -- The statements alone, with an empty list, which Citus could not route.
+            v_batches := ARRAY[
+                ROW(
+                    NULL, 1, 0, NULL, now(), now(), NULL, NULL,
+                    '{}', '{}', '{}', '{}', '{}', NULL, NULL, NULL
+                )::notification_cleanup_batches
+            ];
+            IF notification_shards('{}') IS NOT NULL THEN
+                v_obstacle := 'no read notification was found to try it with';
+            END IF;
+        END IF;
+    END IF;
+
+    FOREACH rehearse_notification_cleanup.step IN ARRAY ARRAY['soft-delete', 'restore'] LOOP
+        v_may := CASE rehearse_notification_cleanup.step
+            WHEN 'soft-delete' THEN
+                has_column_privilege('notifications', 'deleted_at', 'UPDATE')
+                AND has_column_privilege('notification_cleanup_runs', 'id', 'INSERT')
+            WHEN 'restore' THEN
+                has_column_privilege(
+                    'notification_cleanup_runs',
+                    'notifications_restored',
+                    'UPDATE'
+                )
+        END;
+        IF v_obstacle IS NOT NULL OR NOT v_may THEN
+            RETURN QUERY
+            SELECT
+                rehearse_notification_cleanup.step,
+                'not tried',
+                NULL,
+                coalesce(v_obstacle, 'this role may not do it'),
+                NULL,
+                NULL;
+            CONTINUE;
+        END IF;
+
+        FOREACH v_batch IN ARRAY v_batches LOOP
+            SELECT r.*
+            INTO
+                rehearse_notification_cleanup.outcome,
+                rehearse_notification_cleanup.sqlstate,
+                rehearse_notification_cleanup.message,
+                rehearse_notification_cleanup.detail,
+                rehearse_notification_cleanup.advice
+            FROM rehearse_cleanup_step(rehearse_notification_cleanup.step, v_batch) AS r;
+            -- Either of these says nothing of other notifications.
+            EXIT WHEN rehearse_notification_cleanup.outcome NOT IN ('held', 'kept');
+        END LOOP;
+        RETURN NEXT;
+        IF rehearse_notification_cleanup.step = 'soft-delete'
+            AND rehearse_notification_cleanup.outcome NOT IN ('works', 'accepted')
+        THEN
+            v_obstacle := 'it begins with a soft-delete';
+        END IF;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION rehearse_notification_cleanup() IS
+'Does to a notification what a run and an undo would do, and takes all of it back. A row a step, '
+'with its outcome: works; fails, as it would at night; kept, where a trigger or rule keeps each '
+'notification that was tried as it is; refused, where undo would step over this one; held by '
+'other sessions; accepted by the server, where no notification was found to try it with; or not '
+'tried, which message explains. It looks at a few pages of the table, waits 100 ms for a lock at '
+'most, and leaves nothing but dead rows and what triggers do outside of the database or with '
+'sequences. Not tried where notification_cleanup.rehearsal is off, on a standby, or without the '
+'rights.';
+REVOKE ALL ON FUNCTION rehearse_notification_cleanup() FROM PUBLIC;
+-- end of sql/doctor/rehearse_notification_cleanup.sql
+
 -- frozen copy of sql/pace/await_cleanup_pace.sql
 -- Waits until a batch of the run may begin, until the deadline at most:
 --
@@ -2251,7 +2675,7 @@ on_relations (purpose, relation, privilege, column_names) AS (
         ),
         ('clean up', 'notifications', 'UPDATE', '{deleted_at}'),
         ('clean up', 'notification_cleanup_runs', 'SELECT', NULL),
-        ('clean up', 'notification_cleanup_runs', 'INSERT', '{max_notifications,min_keep}'),
+        ('clean up', 'notification_cleanup_runs', 'INSERT', '{id,max_notifications,min_keep}'),
         ('clean up', 'notification_cleanup_batches', 'SELECT', NULL),
         ('clean up', 'notification_cleanup_batches', 'INSERT', NULL),
         ('clean up', 'notification_cleanup_batches', 'UPDATE', NULL),
@@ -5014,12 +5438,15 @@ DROP FUNCTION notification_replicas();
 DROP FUNCTION cleanup_suspension();
 DROP FUNCTION check_cleanup_pace(double precision, interval);
 DROP FUNCTION await_cleanup_pace(bigint, timestamptz);
+DROP FUNCTION rehearse_notification_cleanup();
+DROP FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches);
 DROP FUNCTION notification_tables();
 DROP FUNCTION notification_index_templates();
 DROP FUNCTION notification_index_scans();
 DROP FUNCTION notification_cron_jobs();
 DROP FUNCTION notification_cleanup_indexes();
 DROP FUNCTION notification_cleanup_doctor();
+DROP FUNCTION find_notifications_to_rehearse(bigint);
 DROP FUNCTION spread_batches_over_shards(bigint);
 DROP FUNCTION pin_tid_scans_on_workers();
 DROP FUNCTION notification_shards(notification_user_id[]);

@@ -53,7 +53,7 @@ on_relations (purpose, relation, privilege, column_names) AS (
         ),
         ('clean up', 'notifications', 'UPDATE', '{deleted_at}'),
         ('clean up', 'notification_cleanup_runs', 'SELECT', NULL),
-        ('clean up', 'notification_cleanup_runs', 'INSERT', '{max_notifications,min_keep}'),
+        ('clean up', 'notification_cleanup_runs', 'INSERT', '{id,max_notifications,min_keep}'),
         ('clean up', 'notification_cleanup_batches', 'SELECT', NULL),
         ('clean up', 'notification_cleanup_batches', 'INSERT', NULL),
         ('clean up', 'notification_cleanup_batches', 'UPDATE', NULL),

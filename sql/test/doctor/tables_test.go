@@ -20,7 +20,7 @@ func TestTheDoctorLooksBehindAView(t *testing.T) {
 		DROP TRIGGER noop ON messages;
 		ALTER TABLE messages REPLICA IDENTITY NOTHING;
 		CREATE PUBLICATION p FOR TABLE messages`)
-	wantWrong(d, "replica identity", "public.messages has none")
+	wantWrong(d, "replica identity, rehearsal", "public.messages has none")
 	d.Exec("DROP PUBLICATION p; DROP INDEX messages_recipient_idx")
 	wantWrong(
 		d,
@@ -70,7 +70,7 @@ func TestTheDoctorLooksIntoPartitions(t *testing.T) {
 		DROP TRIGGER noop ON notifications;
 		CREATE PUBLICATION p FOR TABLE notifications WITH (publish_via_partition_root);
 		ALTER TABLE even REPLICA IDENTITY NOTHING`)
-	wantWrong(d, "replica identity", "even has none, for publication p")
+	wantWrong(d, "replica identity, rehearsal", "even has none, for publication p")
 	if found := examine(d)[5].Found; strings.Contains(found, "odd") {
 		t.Errorf("it says %s of one partition", found)
 	}

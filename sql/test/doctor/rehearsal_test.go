@@ -1,0 +1,269 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
+)
+
+// inbox is an application's table with 1500 read notifications of one user, of which 1400 go.
+const inbox = `
+	CREATE TABLE notifications (
+		id bigserial PRIMARY KEY,
+		user_id bigint NOT NULL,
+		status text NOT NULL,
+		created_at timestamptz NOT NULL DEFAULT now(),
+		deleted_at timestamptz,
+		trash boolean NOT NULL DEFAULT false
+	);
+	INSERT INTO notifications (user_id, status, created_at)
+	SELECT 1, 'read', timestamptz '2025-01-01Z' + i * interval '1 minute'
+	FROM generate_series(1, 1500) AS i;`
+
+// A rehearsal is what one step of it says.
+type rehearsal struct {
+	Step     string
+	Outcome  string
+	SQLState string
+	Message  string
+	Detail   string
+	Advice   string
+}
+
+// rehearse returns what is said of each step.
+func rehearse(d *pgtest.Database) map[string]rehearsal {
+	d.T.Helper()
+	steps := map[string]rehearsal{}
+	for _, step := range pgtest.Collect(d, pgx.RowToStructByPos[rehearsal], `
+		SELECT
+			step,
+			outcome,
+			coalesce(sqlstate, ''),
+			coalesce(message, ''),
+			coalesce(detail, ''),
+			coalesce(advice, '')
+		FROM rehearse_notification_cleanup()`) {
+		steps[step.Step] = step
+	}
+	return steps
+}
+
+// trigger makes one that fires at that time, under that condition if there is any.
+func trigger(when, condition, body string) string {
+	if condition != "" {
+		condition = "WHEN (" + condition + ")"
+	}
+	kind, deferrable := "TRIGGER", ""
+	timing, isDeferred := strings.CutSuffix(when, " DEFERRED")
+	if isDeferred {
+		kind, deferrable = "CONSTRAINT TRIGGER", "DEFERRABLE INITIALLY DEFERRED"
+	}
+	return fmt.Sprintf(`
+		CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN %s; END$$;
+		CREATE %s t %s ON notifications %s FOR EACH ROW %s EXECUTE FUNCTION f()`,
+		body, kind, timing, deferrable, condition)
+}
+
+// What the application has made of its table, and what becomes of each step: what a run, an undo
+// and a purge say then, the rehearsal says before.
+var stagings = map[string]struct {
+	fault    string
+	outcomes string // of the steps, each with its SQLSTATE
+	says     string // of the first step that does not work
+}{
+	"nothing": {
+		"SELECT",
+		"works, works",
+		"",
+	},
+	"a publication with a row filter": {
+		"CREATE PUBLICATION p FOR TABLE notifications WHERE (user_id > 0)",
+		"fails 42P10, not tried",
+		"REPLICA IDENTITY FULL",
+	},
+	"a publication with a list of columns": {
+		`ALTER TABLE notifications REPLICA IDENTITY FULL;
+		CREATE PUBLICATION p FOR TABLE notifications (id, user_id)`,
+		"fails 42P10, not tried",
+		"row filter and a list of columns",
+	},
+	"a publication by the columns of the key": {
+		"CREATE PUBLICATION p FOR TABLE notifications (id, status) WHERE (id > 0)",
+		"works, works",
+		"",
+	},
+	"a publication without identity": {
+		`ALTER TABLE notifications REPLICA IDENTITY NOTHING;
+		CREATE PUBLICATION p FOR TABLE notifications`,
+		"fails 55000, not tried",
+		"REPLICA IDENTITY",
+	},
+	"a check that ties deleted_at": {
+		"ALTER TABLE notifications ADD CONSTRAINT tied CHECK ((deleted_at IS NOT NULL) = trash)",
+		"fails 23514, not tried",
+		`"tied"`,
+	},
+	"a check of something else": {
+		"ALTER TABLE notifications ADD CHECK (deleted_at >= created_at)",
+		"works, works",
+		"",
+	},
+	"a trigger that names a table without its schema": {
+		`CREATE SCHEMA app;
+		CREATE TABLE app.log (id bigint);` +
+			pgtest.SetSearchPath("public, app") + `;
+		SET search_path = public, app;` +
+			trigger("AFTER UPDATE", "", "INSERT INTO log VALUES (NEW.id); RETURN NULL"),
+		"fails 42P01, not tried",
+		"runs under the search_path that is pinned here (public, pg_temp)",
+	},
+	"a trigger that calls a function without its schema": {
+		`CREATE SCHEMA app;
+		CREATE FUNCTION app.tell(bigint) RETURNS void LANGUAGE sql AS '';` +
+			pgtest.SetSearchPath("public, app") + `;
+		SET search_path = public, app;` +
+			trigger("BEFORE UPDATE", "", "PERFORM tell(NEW.id); RETURN NEW"),
+		"fails 42883, not tried",
+		"ALTER FUNCTION f() SET search_path = public, app;",
+	},
+	"a trigger with a path of its own": {
+		`CREATE SCHEMA app;
+		CREATE TABLE app.log (id bigint);` +
+			trigger("AFTER UPDATE", "", "INSERT INTO log VALUES (NEW.id); RETURN NULL") + `;
+		ALTER FUNCTION f() SET search_path = app`,
+		"works, works",
+		"",
+	},
+	"a rule that does something else, too": {
+		`CREATE TABLE log (id bigint);
+		CREATE RULE r AS ON UPDATE TO notifications DO ALSO INSERT INTO log VALUES (OLD.id)`,
+		"fails 0A000, not tried",
+		"rule",
+	},
+	"a rule on INSERT": {
+		`CREATE TABLE log (id bigint);
+		CREATE RULE r AS ON INSERT TO notifications DO ALSO INSERT INTO log VALUES (NEW.id)`,
+		"works, works",
+		"",
+	},
+	"a rule that keeps all": {
+		"CREATE RULE r AS ON UPDATE TO notifications DO INSTEAD NOTHING",
+		"fails 0A000, not tried",
+		"rule",
+	},
+	"a trigger that writes another deleted_at": {
+		trigger("BEFORE UPDATE", "", "NEW.deleted_at := now(); RETURN NEW"),
+		"fails 27000, not tried",
+		"a trigger or rule wrote deleted_at",
+	},
+	"a trigger that writes something else": {
+		trigger("BEFORE UPDATE", "", "NEW.trash := true; RETURN NEW"),
+		"works, works",
+		"",
+	},
+	"a trigger that keeps all": {
+		trigger("BEFORE UPDATE", "", "RETURN NULL"),
+		"kept, not tried",
+		"keeps it as it is",
+	},
+	"a trigger that keeps one": {
+		trigger("BEFORE UPDATE", "NEW.id = 1", "RETURN NULL"),
+		"works, works",
+		"",
+	},
+	"a trigger that brings it back": {
+		trigger("AFTER UPDATE", "NEW.deleted_at IS NOT NULL",
+			"UPDATE notifications SET deleted_at = NULL WHERE id = NEW.id; RETURN NULL"),
+		"kept, not tried",
+		"keeps it as it is",
+	},
+	"a trigger that raises": {
+		trigger("BEFORE UPDATE", "", "RAISE 'not mine'"),
+		"fails P0001, not tried",
+		"not mine",
+	},
+	"a deferred trigger that raises": {
+		trigger("AFTER UPDATE DEFERRED", "", "RAISE 'not mine'"),
+		"fails P0001, not tried",
+		"not mine",
+	},
+	"a trigger that raises when it comes back": {
+		trigger("BEFORE UPDATE", "NEW.deleted_at IS NULL", "RAISE 'not mine'"),
+		"works, fails P0001",
+		"not mine",
+	},
+	"a key that is taken meanwhile": {
+		`ALTER TABLE notifications ADD event bigint;
+		UPDATE notifications SET event = id;
+		CREATE UNIQUE INDEX ON notifications (user_id, event) WHERE deleted_at IS NULL;` +
+			trigger("AFTER UPDATE", "NEW.deleted_at IS NOT NULL", `
+				INSERT INTO notifications (user_id, status, event)
+				VALUES (1, 'unread', NEW.event);
+				RETURN NULL`),
+		"works, refused 23505",
+		"duplicate key",
+	},
+}
+
+func TestTheRehearsalFindsWhatWouldFail(t *testing.T) {
+	t.Parallel()
+	for name, test := range stagings {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, inbox)
+			d.Exec(test.fault)
+			d = d.OpenSession() // with what the database is set to now
+			before := pgtest.One[string](d, everything)
+			steps := rehearse(d)
+			var outcomes, said []string
+			for _, step := range []string{"soft-delete", "restore"} {
+				s := steps[step]
+				outcomes = append(outcomes, strings.TrimSpace(s.Outcome+" "+s.SQLState))
+				if s.Outcome != "works" && s.Outcome != "not tried" {
+					said = append(said, s.Message+" "+s.Detail+" "+s.Advice)
+				}
+			}
+			if got := strings.Join(outcomes, ", "); got != test.outcomes {
+				t.Errorf("the outcomes are %s, want %s", got, test.outcomes)
+			}
+			if got := strings.Join(said, "; "); !strings.Contains(got, test.says) {
+				t.Errorf("it says %q, want %q", got, test.says)
+			}
+			if after := pgtest.One[string](d, everything); after != before {
+				t.Errorf("it leaves %s, before it was %s", after, before)
+			}
+			wantSame(d, steps["soft-delete"])
+		})
+	}
+}
+
+// everything is a query for all that a rehearsal writes and takes back.
+const everything = `
+	SELECT concat_ws(
+		' ',
+		(SELECT md5(string_agg(n::text, ' ' ORDER BY id)) FROM notifications AS n),
+		(SELECT count(*) FROM notification_cleanup_runs),
+		(SELECT count(*) FROM notification_cleanup_batches)
+	)`
+
+// wantSame does what was only rehearsed.
+func wantSame(d *pgtest.Database, rehearsed rehearsal) {
+	d.T.Helper()
+	_, err := d.Conn.Exec(context.Background(), "SELECT cleanup_notifications()")
+	var pgErr *pgconn.PgError
+	if err != nil && !errors.As(err, &pgErr) {
+		d.T.Fatal(err)
+	}
+	gone := pgtest.One[int](d, "SELECT count(*) FROM notifications WHERE deleted_at IS NOT NULL")
+	if err != nil && rehearsed.SQLState != pgErr.Code ||
+		(rehearsed.Outcome == "fails") != (err != nil) ||
+		(rehearsed.Outcome == "works") != (gone > 0) {
+		d.T.Errorf("rehearsed was %+v; it ends with error %v, and %d are gone", rehearsed, err, gone)
+	}
+}
