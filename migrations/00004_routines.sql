@@ -340,27 +340,17 @@ SET seq_page_cost = 1e9
 SET random_page_cost = 1e9
 AS $$
 DECLARE
-    v_pages bigint;  -- of the largest table
-    v_pages_a_spot bigint;
-    v_spots bigint;
-    v_page bigint;
     v_left bigint := find_notifications_to_rehearse.max_batches;
     v_rows bigint;
+    v_spot record;
 BEGIN
-    SELECT
-        coalesce(max(t.pages), 0),
-        64 / greatest(count(*), 1) + 1
-    INTO
-        v_pages,
-        v_pages_a_spot
-    FROM notification_tables() AS t
-    WHERE t.is_leaf;
-
-    v_spots := least(v_pages / v_pages_a_spot, 15) + 1;
-
-    -- A spot is looked at in all tables and partitions at once.
-    FOR v_spot IN 0 .. v_spots - 1 LOOP
-        v_page := greatest(v_pages / v_spots, v_pages_a_spot) * v_spot;
+    FOR v_spot IN
+        SELECT
+            p.first_row,
+            p.behind_last_row,
+            count(*) OVER () - row_number() OVER () + 1 AS spots_left
+        FROM notification_sample_pages() AS p
+    LOOP
         RETURN QUERY
         WITH spot AS (
             SELECT
@@ -370,14 +360,14 @@ BEGIN
                 n.user_id,
                 n.created_at
             FROM notifications AS n
-            WHERE n.ctid >= format('(%s,0)', v_page)::tid
-                AND n.ctid < format('(%s,0)', v_page + v_pages_a_spot)::tid
+            WHERE n.ctid >= v_spot.first_row
+                AND n.ctid < v_spot.behind_last_row
                 AND n.deleted_at IS NULL
                 AND n.status = 'read'
                 AND n.user_id IS NOT NULL
                 AND n.created_at <= now()
             -- Of each spot some, because a trigger may be about others only.
-            LIMIT ceil(v_left / (v_spots - v_spot)::numeric)
+            LIMIT ceil(v_left / v_spot.spots_left::numeric)
         )
         SELECT
             NULL::bigint AS run_id,
@@ -448,7 +438,9 @@ BEGIN
         'unfinished runs',
         'max_wal_size',
         'idle in transaction',
+        'prepared transactions',
         'pg_cron',
+        'statuses',
         'rehearsal'
     ] LOOP
         BEGIN
@@ -724,7 +716,8 @@ INTO
     v_advice
 FROM (
 -- sql/doctor/check_triggers.sql: a trigger that fires when deleted_at is set fires for each
--- notification of a run, and whatever it waits for, the run waits for.
+-- notification of a run, and whatever it waits for, the run waits for. Whether it lets the run do
+-- its work, the rehearsal tells.
 WITH firing AS (
     SELECT format('%s of %s fires', t.tgname, t.tgrelid::regclass) AS description
     FROM pg_trigger AS t
@@ -745,7 +738,7 @@ WITH firing AS (
         )
 )
 SELECT
-    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'note' END AS severity,
     string_agg(f.description, '; ') AS found,
     'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' AS advice
 FROM firing AS f
@@ -762,8 +755,9 @@ INTO
     v_found,
     v_advice
 FROM (
--- sql/doctor/check_replica_identity.sql: no row of a table can be updated that a publication
--- publishes the updates of, unless the table has a replica identity.
+-- sql/doctor/check_replica_identity.sql: no row of a table can be updated or deleted that a
+-- publication publishes the updates or deletes of, unless the table has a replica identity. The
+-- rehearsal finds that out for one partition, this for all of them.
 WITH published AS (
     SELECT
         c.oid::regclass AS relation,
@@ -777,7 +771,7 @@ WITH published AS (
     JOIN pg_publication_tables AS p ON p.schemaname = namespace.nspname
         AND p.tablename = whole.relname
     JOIN pg_publication AS publication ON publication.pubname = p.pubname
-        AND publication.pubupdate
+        AND (publication.pubupdate OR publication.pubdelete)
     WHERE behind.is_leaf
         AND c.relreplident <> 'f'
         AND NOT EXISTS (
@@ -880,12 +874,40 @@ INTO
     v_found,
     v_advice
 FROM (
--- sql/doctor/check_server.sql: a standby shows what would go, but nothing can be deleted there.
+-- sql/doctor/check_server.sql: a standby shows what would go, but nothing can be deleted there, nor
+-- where transactions are read-only by default.
 SELECT
-    CASE WHEN server.is_standby THEN 'note' ELSE 'ok' END AS severity,
-    CASE WHEN server.is_standby THEN 'a standby' ELSE 'a primary' END AS found,
-    'This is only to look; clean up on the primary.' AS advice
-FROM pg_is_in_recovery() AS server (is_standby)
+    CASE
+        WHEN server.is_standby THEN 'note'
+        WHEN NOT server.is_read_only THEN 'ok'
+        -- Set by whoever is connected, perhaps to look only.
+        WHEN server.source IN ('session', 'client') THEN 'warning'
+        ELSE 'failure'
+    END AS severity,
+    CASE
+        WHEN server.is_standby THEN 'a standby'
+        WHEN server.is_read_only
+            THEN 'a primary, but default_transaction_read_only is on: no run can write'
+        ELSE 'a primary'
+    END AS found,
+    CASE
+        WHEN server.is_standby THEN 'This is only to look; clean up on the primary.'
+        WHEN server.source IN ('session', 'client')
+            THEN 'This session has set it: SET default_transaction_read_only = off;'
+        ELSE format(
+            'ALTER ROLE %I IN DATABASE %I SET default_transaction_read_only = off;',
+            current_user,
+            current_database()
+        )
+    END AS advice
+FROM (
+    SELECT
+        pg_is_in_recovery() AS is_standby,
+        s.setting::boolean AS is_read_only,
+        s.source
+    FROM pg_settings AS s
+    WHERE s.name = 'default_transaction_read_only'
+) AS server
 ) AS result;
 
                 WHEN 'suspension' THEN
@@ -950,7 +972,8 @@ INTO
     v_advice
 FROM (
 -- sql/doctor/check_unfinished_runs.sql: a run was stopped or killed and nobody goes on with it.
--- A session that rests between two batches still shows the call of the last one.
+-- A session between two batches still shows the call of the last one; but a call never waits for
+-- more than a second, so one that has been idle for longer than that works on nothing.
 WITH unfinished AS (
     SELECT
         r.*,
@@ -971,6 +994,7 @@ WITH unfinished AS (
             SELECT
             FROM pg_stat_activity AS a
             WHERE a.datname = current_database()
+                AND (a.state <> 'idle' OR a.state_change > now() - interval '5 seconds')
                 AND (
                     a.query LIKE '%cleanup\_next\_batch%'
                     OR a.query LIKE '%cleanup\_notifications\_in\_batches%'
@@ -1067,13 +1091,16 @@ SELECT
         ELSE 'ok'
     END AS severity,
     format(
-        '%s; deleting %s writes about %s%s',
+        '%s; %s%s',
         current_setting('max_wal_size'),
-        w.rows,
-        pg_size_pretty(w.bytes),
+        CASE
+            WHEN w.rows = 0 THEN 'there is nothing to delete'
+            ELSE format('deleting %s writes about %s', w.rows, pg_size_pretty(w.bytes))
+        END,
         -- On Citus the coordinator knows the size of its own tables only.
         CASE
-            WHEN notification_shards('{}') IS NOT NULL THEN ' here, and the rest on the workers'
+            WHEN w.rows > 0 AND notification_shards('{}') IS NOT NULL
+                THEN ' here, and the rest on the workers'
         END
     ) AS found,
     'Raise it for the first run, switch wal_compression on, or spread that over some nights with a '
@@ -1120,6 +1147,50 @@ SELECT
     'What it holds is skipped. '
     || string_agg(format('SELECT pg_terminate_backend(%s);', h.pid), ' ')
     || ' And set idle_in_transaction_session_timeout.' AS advice
+FROM holders AS h
+) AS result;
+
+                WHEN 'prepared transactions' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_prepared_transactions.sql: what a prepared transaction holds is skipped by every
+-- run, and VACUUM cannot clean up behind it, until somebody ends it: no restart does.
+WITH holders AS (
+    SELECT
+        p.gid,
+        p.owner,
+        date_trunc('second', p.prepared) AS since
+    FROM pg_prepared_xacts AS p
+    WHERE p.database = current_database()
+        AND p.prepared < now() - interval '1 second'
+        AND EXISTS (
+            SELECT
+            FROM pg_locks AS own
+            JOIN pg_locks AS held ON held.virtualtransaction = own.virtualtransaction
+                AND held.pid IS NULL
+                AND held.mode <> 'AccessShareLock'
+            JOIN notification_tables() AS t ON t.relation = held.relation
+            WHERE own.transactionid = p.transaction
+                AND own.pid IS NULL
+                AND own.mode = 'ExclusiveLock'
+        )
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(
+        format('%L of %s since %s', h.gid, h.owner, h.since),
+        '; '
+    ) AS found,
+    'What it holds is skipped. If whoever prepared it does not end it: '
+    || string_agg(format('ROLLBACK PREPARED %L;', h.gid), ' ') AS advice
 FROM holders AS h
 ) AS result;
 
@@ -1174,6 +1245,50 @@ SELECT
 FROM jobs AS j
 ) AS result;
 
+                WHEN 'statuses' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_statuses.sql: only 'read' is deletable, written exactly so. Where the application
+-- writes READ, or 1, nothing ever goes. A sample tells.
+WITH sampled AS (
+    SELECT
+        s.status,
+        s.notifications,
+        row_number() OVER (ORDER BY s.notifications DESC, s.status) AS number
+    FROM sample_notification_statuses() AS s
+)
+SELECT
+    CASE
+        WHEN NOT coalesce(bool_or(s.status = 'read'), false)
+            AND bool_or(s.status IS DISTINCT FROM 'unread')
+            THEN 'warning'
+        ELSE 'ok'
+    END AS severity,
+    format(
+        'of %s live notifications looked at: %s',
+        coalesce(sum(s.notifications), 0),
+        coalesce(
+            string_agg(
+                format('%L %s', s.status, s.notifications),
+                ', '
+                ORDER BY s.number
+            ) FILTER (WHERE s.number <= 5),
+            'none'
+        )
+    ) AS found,
+    'A run deletes those with status ''read'' only, so it may find nothing. Where the application '
+    'writes that otherwise, let a view show it as ''read''.' AS advice
+FROM sampled AS s
+) AS result;
+
                 WHEN 'rehearsal' THEN
 
 SELECT
@@ -1208,7 +1323,7 @@ SELECT
     END AS severity,
     string_agg(s.told, '; ')
     || CASE
-        WHEN bool_or(s.outcome <> 'not tried')
+        WHEN bool_or(s.outcome NOT IN ('not tried', 'accepted'))
             THEN '. What stays is what triggers did outside of the database or with sequences, '
                 'and dead rows.'
         ELSE ''
@@ -1768,6 +1883,53 @@ COMMENT ON FUNCTION notification_index_templates() IS
 REVOKE ALL ON FUNCTION notification_index_templates() FROM PUBLIC;
 -- end of sql/doctor/notification_index_templates.sql
 
+-- frozen copy of sql/doctor/notification_sample_pages.sql
+-- Some pages, spread over notifications, for whoever wants a sample of it: so few that they are
+-- read in no time, however large the table is.
+--
+--     SELECT * FROM notification_sample_pages();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_sample_pages()
+RETURNS TABLE (
+    first_row tid,
+    behind_last_row tid
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_pages bigint;  -- of the largest table or partition
+    v_width bigint;
+    v_spots bigint;
+BEGIN
+    SELECT
+        coalesce(max(t.pages), 0),
+        -- Each spot is read in all of them at once.
+        64 / greatest(count(*), 1) + 1
+    INTO
+        v_pages,
+        v_width
+    FROM notification_tables() AS t
+    WHERE t.is_leaf;
+    v_spots := least(v_pages / v_width, 15) + 1;
+    RETURN QUERY
+    SELECT
+        format('(%s,0)', first.page)::tid,
+        format('(%s,0)', first.page + v_width)::tid
+    FROM generate_series(0, v_spots - 1) AS spot (number)
+    CROSS JOIN LATERAL (
+        SELECT spot.number * greatest(v_pages / v_spots, v_width) AS page
+    ) AS first;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_sample_pages() IS
+'Up to 16 ranges of places (ctid), spread over notifications, of some pages each: for samples.';
+REVOKE ALL ON FUNCTION notification_sample_pages() FROM PUBLIC;
+-- end of sql/doctor/notification_sample_pages.sql
+
 -- frozen copy of sql/doctor/notification_tables.sql
 -- Which relations are behind notifications, itself included: the tables that have the rows, and
 -- the views and partitioned tables above those. Nothing else in the product looks for them.
@@ -1888,7 +2050,8 @@ BEGIN
     SET CONSTRAINTS ALL IMMEDIATE;  -- Deferred ones would speak at COMMIT only.
     IF v_id IS NULL THEN
         rehearse_cleanup_step.outcome := 'accepted';
-        rehearse_cleanup_step.message := 'no read notification was found to try it with';
+        rehearse_cleanup_step.message := 'the server takes the statement, but '
+            'no read notification was found to try it with';
     ELSIF v_sweep.deleted = 0 AND v_sweep.kept IS NULL THEN
         rehearse_cleanup_step.outcome := 'held';
         rehearse_cleanup_step.message := 'another session holds it, or has changed it';
@@ -2115,6 +2278,65 @@ COMMENT ON FUNCTION rehearse_notification_cleanup() IS
 'rights.';
 REVOKE ALL ON FUNCTION rehearse_notification_cleanup() FROM PUBLIC;
 -- end of sql/doctor/rehearse_notification_cleanup.sql
+
+-- frozen copy of sql/doctor/sample_notification_statuses.sql
+-- Which statuses live notifications have, in a sample:
+--
+--     SELECT * FROM sample_notification_statuses();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION sample_notification_statuses()
+RETURNS TABLE (
+    status text,
+    notifications bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+SET plan_cache_mode = force_custom_plan
+-- By place and by nothing else (Tid Range Scan), so that no page is read but those named.
+SET enable_tidscan = on
+SET enable_seqscan = off
+SET enable_indexscan = off
+SET enable_indexonlyscan = off
+SET enable_bitmapscan = off
+SET seq_page_cost = 1e9
+SET random_page_cost = 1e9
+AS $$
+DECLARE
+    v_spot record;
+    v_statuses text[] := '{}';
+BEGIN
+    FOR v_spot IN
+        SELECT
+            p.first_row,
+            p.behind_last_row
+        FROM notification_sample_pages() AS p
+    LOOP
+        v_statuses := v_statuses || ARRAY(
+            SELECT n.status::text
+            FROM notifications AS n
+            WHERE n.ctid >= v_spot.first_row
+                AND n.ctid < v_spot.behind_last_row
+                AND n.deleted_at IS NULL
+            LIMIT 1000
+        );
+    END LOOP;
+    RETURN QUERY
+    SELECT
+        sampled.status,
+        count(*)
+    FROM unnest(v_statuses) AS sampled (status)
+    GROUP BY sampled.status;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION sample_notification_statuses() IS
+'For the doctor: the statuses of some live notifications from a few pages of the table, and how '
+'many of them have each.';
+REVOKE ALL ON FUNCTION sample_notification_statuses() FROM PUBLIC;
+-- end of sql/doctor/sample_notification_statuses.sql
 
 -- frozen copy of sql/pace/await_cleanup_pace.sql
 -- Waits until a batch of the run may begin, until the deadline at most:
@@ -5438,9 +5660,11 @@ DROP FUNCTION notification_replicas();
 DROP FUNCTION cleanup_suspension();
 DROP FUNCTION check_cleanup_pace(double precision, interval);
 DROP FUNCTION await_cleanup_pace(bigint, timestamptz);
+DROP FUNCTION sample_notification_statuses();
 DROP FUNCTION rehearse_notification_cleanup();
 DROP FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches);
 DROP FUNCTION notification_tables();
+DROP FUNCTION notification_sample_pages();
 DROP FUNCTION notification_index_templates();
 DROP FUNCTION notification_index_scans();
 DROP FUNCTION notification_cron_jobs();

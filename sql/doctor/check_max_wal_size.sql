@@ -53,13 +53,16 @@ SELECT
         ELSE 'ok'
     END AS severity,
     format(
-        '%s; deleting %s writes about %s%s',
+        '%s; %s%s',
         current_setting('max_wal_size'),
-        w.rows,
-        pg_size_pretty(w.bytes),
+        CASE
+            WHEN w.rows = 0 THEN 'there is nothing to delete'
+            ELSE format('deleting %s writes about %s', w.rows, pg_size_pretty(w.bytes))
+        END,
         -- On Citus the coordinator knows the size of its own tables only.
         CASE
-            WHEN notification_shards('{}') IS NOT NULL THEN ' here, and the rest on the workers'
+            WHEN w.rows > 0 AND notification_shards('{}') IS NOT NULL
+                THEN ' here, and the rest on the workers'
         END
     ) AS found,
     'Raise it for the first run, switch wal_compression on, or spread that over some nights with a '

@@ -21,7 +21,7 @@ SELECT
     END AS severity,
     string_agg(s.told, '; ')
     || CASE
-        WHEN bool_or(s.outcome <> 'not tried')
+        WHEN bool_or(s.outcome NOT IN ('not tried', 'accepted'))
             THEN '. What stays is what triggers did outside of the database or with sequences, '
                 'and dead rows.'
         ELSE ''

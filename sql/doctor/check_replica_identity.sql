@@ -1,5 +1,6 @@
--- sql/doctor/check_replica_identity.sql: no row of a table can be updated that a publication
--- publishes the updates of, unless the table has a replica identity.
+-- sql/doctor/check_replica_identity.sql: no row of a table can be updated or deleted that a
+-- publication publishes the updates or deletes of, unless the table has a replica identity. The
+-- rehearsal finds that out for one partition, this for all of them.
 WITH published AS (
     SELECT
         c.oid::regclass AS relation,
@@ -13,7 +14,7 @@ WITH published AS (
     JOIN pg_publication_tables AS p ON p.schemaname = namespace.nspname
         AND p.tablename = whole.relname
     JOIN pg_publication AS publication ON publication.pubname = p.pubname
-        AND publication.pubupdate
+        AND (publication.pubupdate OR publication.pubdelete)
     WHERE behind.is_leaf
         AND c.relreplident <> 'f'
         AND NOT EXISTS (

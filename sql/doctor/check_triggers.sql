@@ -1,5 +1,6 @@
 -- sql/doctor/check_triggers.sql: a trigger that fires when deleted_at is set fires for each
--- notification of a run, and whatever it waits for, the run waits for.
+-- notification of a run, and whatever it waits for, the run waits for. Whether it lets the run do
+-- its work, the rehearsal tells.
 WITH firing AS (
     SELECT format('%s of %s fires', t.tgname, t.tgrelid::regclass) AS description
     FROM pg_trigger AS t
@@ -20,7 +21,7 @@ WITH firing AS (
         )
 )
 SELECT
-    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'note' END AS severity,
     string_agg(f.description, '; ') AS found,
     'Let it be cheap and wait for nobody, or limit it to UPDATE OF other columns.' AS advice
 FROM firing AS f;

@@ -1,5 +1,6 @@
 -- sql/doctor/check_unfinished_runs.sql: a run was stopped or killed and nobody goes on with it.
--- A session that rests between two batches still shows the call of the last one.
+-- A session between two batches still shows the call of the last one; but a call never waits for
+-- more than a second, so one that has been idle for longer than that works on nothing.
 WITH unfinished AS (
     SELECT
         r.*,
@@ -20,6 +21,7 @@ WITH unfinished AS (
             SELECT
             FROM pg_stat_activity AS a
             WHERE a.datname = current_database()
+                AND (a.state <> 'idle' OR a.state_change > now() - interval '5 seconds')
                 AND (
                     a.query LIKE '%cleanup\_next\_batch%'
                     OR a.query LIKE '%cleanup\_notifications\_in\_batches%'

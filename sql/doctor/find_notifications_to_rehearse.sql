@@ -23,27 +23,17 @@ SET seq_page_cost = 1e9
 SET random_page_cost = 1e9
 AS $$
 DECLARE
-    v_pages bigint;  -- of the largest table
-    v_pages_a_spot bigint;
-    v_spots bigint;
-    v_page bigint;
     v_left bigint := find_notifications_to_rehearse.max_batches;
     v_rows bigint;
+    v_spot record;
 BEGIN
-    SELECT
-        coalesce(max(t.pages), 0),
-        64 / greatest(count(*), 1) + 1
-    INTO
-        v_pages,
-        v_pages_a_spot
-    FROM notification_tables() AS t
-    WHERE t.is_leaf;
-
-    v_spots := least(v_pages / v_pages_a_spot, 15) + 1;
-
-    -- A spot is looked at in all tables and partitions at once.
-    FOR v_spot IN 0 .. v_spots - 1 LOOP
-        v_page := greatest(v_pages / v_spots, v_pages_a_spot) * v_spot;
+    FOR v_spot IN
+        SELECT
+            p.first_row,
+            p.behind_last_row,
+            count(*) OVER () - row_number() OVER () + 1 AS spots_left
+        FROM notification_sample_pages() AS p
+    LOOP
         RETURN QUERY
         WITH spot AS (
             SELECT
@@ -53,14 +43,14 @@ BEGIN
                 n.user_id,
                 n.created_at
             FROM notifications AS n
-            WHERE n.ctid >= format('(%s,0)', v_page)::tid
-                AND n.ctid < format('(%s,0)', v_page + v_pages_a_spot)::tid
+            WHERE n.ctid >= v_spot.first_row
+                AND n.ctid < v_spot.behind_last_row
                 AND n.deleted_at IS NULL
                 AND n.status = 'read'
                 AND n.user_id IS NOT NULL
                 AND n.created_at <= now()
             -- Of each spot some, because a trigger may be about others only.
-            LIMIT ceil(v_left / (v_spots - v_spot)::numeric)
+            LIMIT ceil(v_left / v_spot.spots_left::numeric)
         )
         SELECT
             NULL::bigint AS run_id,

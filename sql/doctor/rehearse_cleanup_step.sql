@@ -46,7 +46,8 @@ BEGIN
     SET CONSTRAINTS ALL IMMEDIATE;  -- Deferred ones would speak at COMMIT only.
     IF v_id IS NULL THEN
         rehearse_cleanup_step.outcome := 'accepted';
-        rehearse_cleanup_step.message := 'no read notification was found to try it with';
+        rehearse_cleanup_step.message := 'the server takes the statement, but '
+            'no read notification was found to try it with';
     ELSIF v_sweep.deleted = 0 AND v_sweep.kept IS NULL THEN
         rehearse_cleanup_step.outcome := 'held';
         rehearse_cleanup_step.message := 'another session holds it, or has changed it';

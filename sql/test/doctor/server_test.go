@@ -48,6 +48,41 @@ func TestARunAtWorkIsNotUnfinished(t *testing.T) {
 	wantWrong(d, "unfinished runs", "run 1, 1 of ")
 }
 
+func TestASessionThatDoesNothingAfterItsBatchHidesNoUnfinishedRun(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 20)
+	run := d.Plan("3, 1, 1")
+	d.OpenSession().Batch(run)
+	d.Eventually(`
+		SELECT bool_and(now() - state_change > interval '5 seconds')
+		FROM pg_stat_activity
+		WHERE query LIKE '%cleanup\_next\_batch%' AND pid <> pg_backend_pid()
+			AND datname = current_database()`)
+	wantWrong(d, "unfinished runs", "run 1, 1 of ")
+}
+
+func TestTheDoctorFindsPreparedTransactionsThatHoldNotifications(t *testing.T) {
+	t.Parallel()
+	s := pgtest.PrepareServer(t)
+	s.Initialise()
+	s.Settings = []string{"-c", "max_prepared_transactions=2"}
+	s.Start()
+	d := s.New()
+	d.Insert(pgtest.Alice, "read", 1, 3)
+	d.Exec("BEGIN; SELECT FROM notifications; PREPARE TRANSACTION 'reads'")
+	d.Exec("CREATE TABLE other (); BEGIN; DROP TABLE other; PREPARE TRANSACTION 'others'")
+	const isOld = "SELECT max(prepared) < now() - interval '1.1 seconds' FROM pg_prepared_xacts"
+	d.Eventually(isOld)
+	wantWrong(d, "")
+	d.Exec("COMMIT PREPARED 'others'")
+	d.Exec("BEGIN; SELECT FROM notifications FOR UPDATE; PREPARE TRANSACTION 'it''s held'")
+	d.Eventually(isOld)
+	wantWrong(d, "prepared transactions", "'it''s held' of ", "ROLLBACK PREPARED 'it''s held';")
+	d.Exec("ROLLBACK PREPARED 'it''s held'")
+	wantWrong(d, "")
+}
+
 func TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor(t *testing.T) {
 	t.Parallel()
 	s := pgtest.PrepareServer(t)
@@ -63,6 +98,16 @@ func TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor(t *testing.T) {
 	wantWrong(d, "")
 }
 
+func TestTheDoctorFindsRolesWhoseTransactionsAreReadOnly(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Exec(pgtest.SetForDatabase("default_transaction_read_only = on"))
+	session := d.OpenSession()
+	wantWrong(session, "server", "failure", "a primary, but default_transaction_read_only is on")
+	d.Exec(find(session, "server").Advice)
+	wantWrong(d.OpenSession(), "")
+}
+
 func TestTheDoctorOfAStandbySaysWhatItIs(t *testing.T) {
 	t.Parallel()
 	primary := pgtest.NewServer(t)
@@ -70,7 +115,7 @@ func TestTheDoctorOfAStandbySaysWhatItIs(t *testing.T) {
 	standby := primary.Standby()
 	d = d.OnServer(standby)
 	wantWrong(d, "")
-	if server := examine(d)[7]; server.Severity != "note" || server.Found != "a standby" ||
+	if server := find(d, "server"); server.Severity != "note" || server.Found != "a standby" ||
 		!strings.Contains(server.Advice, "on the primary") {
 		t.Errorf("it says %+v", server)
 	}
