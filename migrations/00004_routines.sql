@@ -28,6 +28,45 @@ SELECT set_config(
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
 
+-- frozen copy of sql/rights/remember_objects.sql
+-- Frozen at the beginning of each migration that creates objects: what is there already keeps its
+-- grants.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    PERFORM set_config(
+        'notification_cleanup.existing',
+        (
+            SELECT coalesce(array_agg(format('%s %s', o.class, o.oid)), '{}')::text
+            FROM (
+                SELECT
+                    c.tableoid AS class,
+                    c.oid,
+                    c.relnamespace AS namespace
+                FROM pg_class AS c
+                UNION ALL
+                SELECT
+                    p.tableoid,
+                    p.oid,
+                    p.pronamespace
+                FROM pg_proc AS p
+                UNION ALL
+                SELECT
+                    t.tableoid,
+                    t.oid,
+                    t.typnamespace
+                FROM pg_type AS t
+            ) AS o
+            JOIN pg_namespace AS namespace ON namespace.oid = o.namespace
+            WHERE namespace.nspname = current_schema()
+        ),
+        true
+    );
+END
+$$;
+-- +goose StatementEnd
+-- end of sql/rights/remember_objects.sql
+
 -- frozen copy of sql/citus/count_lost_commits.sql
 -- Counts for a run that is to be given up what batches that are not done have deleted all the same:
 --
@@ -80,7 +119,6 @@ $$;
 COMMENT ON FUNCTION count_lost_commits(bigint) IS
     'Adds to the record of a run what its unfinished batches have soft-deleted in transactions of '
     'which only the half on the worker was committed; elsewhere than on Citus nothing.';
-REVOKE ALL ON FUNCTION count_lost_commits(bigint) FROM PUBLIC;
 -- end of sql/citus/count_lost_commits.sql
 
 -- frozen copy of sql/citus/deleted_on_worker.sql
@@ -157,7 +195,6 @@ $$;
 COMMENT ON FUNCTION deleted_on_worker(bigint, bigint, bigint[]) IS
     'The positions of those missed notifications of a batch that its own run has soft-deleted in a '
     'transaction of which only the half on the worker was committed; elsewhere than on Citus none.';
-REVOKE ALL ON FUNCTION deleted_on_worker(bigint, bigint, bigint[]) FROM PUBLIC;
 -- end of sql/citus/deleted_on_worker.sql
 
 -- frozen copy of sql/citus/notification_deleted_shards.sql
@@ -197,7 +234,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) IS
 'Of the first max_rows notifications that were soft-deleted in that time, the users and how many they are: a row a shard where Citus distributes them, elsewhere one row with NULL for all users.';
-REVOKE ALL ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) FROM PUBLIC;
 -- end of sql/citus/notification_deleted_shards.sql
 
 -- frozen copy of sql/citus/notification_shards.sql
@@ -224,7 +260,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_shards(notification_user_id[]) IS
 'The shard of each of these users, where Citus distributes the notifications; NULL where they are in one place.';
-REVOKE ALL ON FUNCTION notification_shards(notification_user_id[]) FROM PUBLIC;
 -- end of sql/citus/notification_shards.sql
 
 -- frozen copy of sql/citus/pin_tid_scans_on_workers.sql
@@ -265,7 +300,6 @@ $$;
 COMMENT ON FUNCTION pin_tid_scans_on_workers() IS
     'For the functions that carry the same settings on the coordinator: sets them on the workers of '
     'Citus as well.';
-REVOKE ALL ON FUNCTION pin_tid_scans_on_workers() FROM PUBLIC;
 -- end of sql/citus/pin_tid_scans_on_workers.sql
 
 -- frozen copy of sql/citus/spread_batches_over_shards.sql
@@ -310,7 +344,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION spread_batches_over_shards(bigint) IS
     'For open_notification_cleanup(): lets the batches of a run take turns in the shards of Citus.';
-REVOKE ALL ON FUNCTION spread_batches_over_shards(bigint) FROM PUBLIC;
 -- end of sql/citus/spread_batches_over_shards.sql
 
 -- frozen copy of sql/doctor/find_notifications_to_rehearse.sql
@@ -397,7 +430,6 @@ $$;
 COMMENT ON FUNCTION find_notifications_to_rehearse(bigint) IS
     'For rehearse_notification_cleanup(), which is what to call: live read notifications from a '
     'few pages of the table, each as a batch of its own that is not in the queue.';
-REVOKE ALL ON FUNCTION find_notifications_to_rehearse(bigint) FROM PUBLIC;
 -- end of sql/doctor/find_notifications_to_rehearse.sql
 
 -- frozen copy of sql/doctor/notification_cleanup_doctor.sql.tmpl
@@ -1361,7 +1393,6 @@ COMMENT ON FUNCTION notification_cleanup_doctor() IS
 'harm, note for information, ok. Reads as much as a preview, and tries what a run does with one '
 'notification, all of which is taken back: see rehearse_notification_cleanup(). Works on a hot '
 'standby, and for a role with few rights.';
-REVOKE ALL ON FUNCTION notification_cleanup_doctor() FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_doctor.sql.tmpl
 
 -- frozen copy of sql/doctor/notification_cleanup_indexes.sql
@@ -1542,7 +1573,6 @@ COMMENT ON FUNCTION notification_cleanup_indexes() IS
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
 'partitions to come. In psql: '
 'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
-REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_indexes.sql
 
 -- frozen copy of sql/doctor/notification_cron_jobs.sql
@@ -1602,7 +1632,6 @@ $$;
 COMMENT ON FUNCTION notification_cron_jobs() IS
 'The jobs of pg_cron in this database that clean up or purge, of those that the caller may see, '
 'with the status and the message of their last run; none where the extension is not.';
-REVOKE ALL ON FUNCTION notification_cron_jobs() FROM PUBLIC;
 -- end of sql/doctor/notification_cron_jobs.sql
 
 -- frozen copy of sql/doctor/notification_index_scans.sql
@@ -1709,7 +1738,6 @@ COMMENT ON FUNCTION notification_index_scans() IS
 'For each table behind notifications that has any rows to look at, and each purpose (live: find '
 'and count; deleted: purge and undo), the index by which the planner reads them, or NULL where '
 'none serves. For notification_cleanup_indexes(), which is what to call.';
-REVOKE ALL ON FUNCTION notification_index_scans() FROM PUBLIC;
 -- end of sql/doctor/notification_index_scans.sql
 
 -- frozen copy of sql/doctor/notification_index_templates.sql
@@ -1880,7 +1908,6 @@ COMMENT ON FUNCTION notification_index_templates() IS
 'serves is on: key, included columns, condition. Behind a view they are taken from what EXPLAIN '
 'says, and are to be looked at before they are executed. For notification_cleanup_indexes(), '
 'which is what to call.';
-REVOKE ALL ON FUNCTION notification_index_templates() FROM PUBLIC;
 -- end of sql/doctor/notification_index_templates.sql
 
 -- frozen copy of sql/doctor/notification_sample_pages.sql
@@ -1927,7 +1954,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_sample_pages() IS
 'Up to 16 ranges of places (ctid), spread over notifications, of some pages each: for samples.';
-REVOKE ALL ON FUNCTION notification_sample_pages() FROM PUBLIC;
 -- end of sql/doctor/notification_sample_pages.sql
 
 -- frozen copy of sql/doctor/notification_tables.sql
@@ -1997,7 +2023,6 @@ COMMENT ON FUNCTION notification_tables() IS
 'Every relation behind notifications, itself included. is_leaf: an ordinary table, which has rows '
 'of its own (a partition, a child by INHERITS, the table behind a view); false for a view and for '
 'a partitioned table. visible_share: the part of its pages that are all-visible, NULL for none.';
-REVOKE ALL ON FUNCTION notification_tables() FROM PUBLIC;
 -- end of sql/doctor/notification_tables.sql
 
 -- frozen copy of sql/doctor/rehearse_cleanup_step.sql
@@ -2161,7 +2186,6 @@ COMMENT ON FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches) IS
     'notification of the batch, takes it back, and returns how it went. outcome: works; held by '
     'another session; kept as it is by a trigger; refused by a constraint that undo steps over; '
     'fails; accepted, where there is no notification.';
-REVOKE ALL ON FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches) FROM PUBLIC;
 -- end of sql/doctor/rehearse_cleanup_step.sql
 
 -- frozen copy of sql/doctor/rehearse_notification_cleanup.sql
@@ -2276,7 +2300,6 @@ COMMENT ON FUNCTION rehearse_notification_cleanup() IS
 'most, and leaves nothing but dead rows and what triggers do outside of the database or with '
 'sequences. Not tried where notification_cleanup.rehearsal is off, on a standby, or without the '
 'rights.';
-REVOKE ALL ON FUNCTION rehearse_notification_cleanup() FROM PUBLIC;
 -- end of sql/doctor/rehearse_notification_cleanup.sql
 
 -- frozen copy of sql/doctor/sample_notification_statuses.sql
@@ -2335,7 +2358,6 @@ $$;
 COMMENT ON FUNCTION sample_notification_statuses() IS
 'For the doctor: the statuses of some live notifications from a few pages of the table, and how '
 'many of them have each.';
-REVOKE ALL ON FUNCTION sample_notification_statuses() FROM PUBLIC;
 -- end of sql/doctor/sample_notification_statuses.sql
 
 -- frozen copy of sql/pace/await_cleanup_pace.sql
@@ -2424,7 +2446,6 @@ COMMENT ON FUNCTION await_cleanup_pace(bigint, timestamptz) IS
     'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline has '
     'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run, '
     'or suspended all.';
-REVOKE ALL ON FUNCTION await_cleanup_pace(bigint, timestamptz) FROM PUBLIC;
 -- end of sql/pace/await_cleanup_pace.sql
 
 -- frozen copy of sql/pace/check_cleanup_pace.sql
@@ -2466,7 +2487,6 @@ $$;
 COMMENT ON FUNCTION check_cleanup_pace(double precision, interval) IS
     'Raises invalid_parameter_value (22023) unless this is a pace that a run can have, and '
     'insufficient_privilege (42501) where this role may not see how far the replicas are.';
-REVOKE ALL ON FUNCTION check_cleanup_pace(double precision, interval) FROM PUBLIC;
 -- end of sql/pace/check_cleanup_pace.sql
 
 -- frozen copy of sql/pace/cleanup_suspension.sql
@@ -2498,7 +2518,6 @@ $$;
 COMMENT ON FUNCTION cleanup_suspension() IS
     'Since when, by whom and why suspend_notification_cleanup() has suspended the job; NULL where '
     'it is not suspended.';
-REVOKE ALL ON FUNCTION cleanup_suspension() FROM PUBLIC;
 -- end of sql/pace/cleanup_suspension.sql
 
 -- frozen copy of sql/pace/notification_replicas.sql
@@ -2549,7 +2568,6 @@ $$;
 COMMENT ON FUNCTION notification_replicas() IS
 'What max_replica_lag waits for: each standby with the position that it has replayed, each logical '
 'slot with the position that its reader has confirmed, and each slot of a standby that is away.';
-REVOKE ALL ON FUNCTION notification_replicas() FROM PUBLIC;
 -- end of sql/pace/notification_replicas.sql
 
 -- frozen copy of sql/pace/pace_after_batch.sql
@@ -2598,7 +2616,6 @@ $$;
 COMMENT ON FUNCTION pace_after_batch(bigint, interval) IS
     'For record_cleanup_batch(): applies pause_factor and max_replica_lag of the run after a batch '
     'that took so long.';
-REVOKE ALL ON FUNCTION pace_after_batch(bigint, interval) FROM PUBLIC;
 -- end of sql/pace/pace_after_batch.sql
 
 -- frozen copy of sql/pace/pace_notification_cleanup.sql
@@ -2641,7 +2658,6 @@ $$;
 COMMENT ON FUNCTION pace_notification_cleanup(bigint, double precision, interval) IS
     'Sets pause_factor and max_replica_lag of a run that has not ended, from its next batch on: see '
     'plan_notification_cleanup(). Returns whether the run had anything left.';
-REVOKE ALL ON FUNCTION pace_notification_cleanup(bigint, double precision, interval) FROM PUBLIC;
 -- end of sql/pace/pace_notification_cleanup.sql
 
 -- frozen copy of sql/pace/resume_notification_cleanup.sql
@@ -2663,7 +2679,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION resume_notification_cleanup() IS
     'Ends what suspend_notification_cleanup() began. Returns whether the job was suspended.';
-REVOKE ALL ON FUNCTION resume_notification_cleanup() FROM PUBLIC;
 -- end of sql/pace/resume_notification_cleanup.sql
 
 -- frozen copy of sql/pace/stop_notification_cleanup.sql
@@ -2693,7 +2708,6 @@ COMMENT ON FUNCTION stop_notification_cleanup(bigint) IS
 'stays. Returns whether the run had anything left.
 The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), '
 'which is one statement: cancel that.';
-REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;
 -- end of sql/pace/stop_notification_cleanup.sql
 
 -- frozen copy of sql/pace/suspend_notification_cleanup.sql
@@ -2742,7 +2756,6 @@ COMMENT ON FUNCTION suspend_notification_cleanup(text) IS
     'Suspends the job: until resume_notification_cleanup() nobody plans or continues a run, and '
     'whoever works on one ends after the batch, with a notice that gives the reason. Undo and purge '
     'go on. Returns whether it was not suspended before; where it was, the new reason counts.';
-REVOKE ALL ON FUNCTION suspend_notification_cleanup(text) FROM PUBLIC;
 -- end of sql/pace/suspend_notification_cleanup.sql
 
 -- frozen copy of sql/rights/notification_cleanup_grants.sql
@@ -3173,7 +3186,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION check_cleanup_limits(integer, integer, bigint) IS
     'Raises invalid_parameter_value (22023) unless these are limits that a run can have.';
-REVOKE ALL ON FUNCTION check_cleanup_limits(integer, integer, bigint) FROM PUBLIC;
 -- end of sql/rule/check_cleanup_limits.sql
 
 -- frozen copy of sql/rule/notification_crowds.sql
@@ -3219,7 +3231,6 @@ $$;
 COMMENT ON FUNCTION notification_crowds(integer, notification_user_id[]) IS
     'The users (of user_ids, unless that is NULL) with more than max_notifications live '
     'notifications, and how many each has.';
-REVOKE ALL ON FUNCTION notification_crowds(integer, notification_user_id[]) FROM PUBLIC;
 -- end of sql/rule/notification_crowds.sql
 
 -- frozen copy of sql/rule/notification_excess.sql
@@ -3295,8 +3306,6 @@ COMMENT ON FUNCTION notification_excess(notification_user_id[], integer, timesta
     'The notifications of these users that go: read, live, not of the future, and not among the '
     'min_keep newest such of their user. Of each: the table (tableoid) and the place in it (ctid), '
     'its rank, newest first, and whether it is the last of its user.';
-REVOKE ALL ON FUNCTION notification_excess(notification_user_id[], integer, timestamptz)
-FROM PUBLIC;
 -- end of sql/rule/notification_excess.sql
 
 -- frozen copy of sql/rule/notification_stats.sql
@@ -3349,7 +3358,6 @@ $$;
 COMMENT ON FUNCTION notification_stats(integer) IS
 'Live notifications, users who have any, and users with more than max_notifications of them. '
 'Reads only; works on a hot standby.';
-REVOKE ALL ON FUNCTION notification_stats(integer) FROM PUBLIC;
 -- end of sql/rule/notification_stats.sql
 
 -- frozen copy of sql/rule/preview_notification_cleanup.sql
@@ -3429,7 +3437,6 @@ $$;
 COMMENT ON FUNCTION preview_notification_cleanup(integer, integer) IS
 'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, '
 'unread and deletable notifications. Reads only; works on a hot standby.';
-REVOKE ALL ON FUNCTION preview_notification_cleanup(integer, integer) FROM PUBLIC;
 -- end of sql/rule/preview_notification_cleanup.sql
 
 -- frozen copy of sql/rule/preview_notification_limits.sql
@@ -3532,7 +3539,6 @@ COMMENT ON FUNCTION preview_notification_limits(integer[], integer) IS
 'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) '
 'in sum, and which percentage of all live notifications it would delete. Reads only; works on a '
 'hot standby.';
-REVOKE ALL ON FUNCTION preview_notification_limits(integer[], integer) FROM PUBLIC;
 -- end of sql/rule/preview_notification_limits.sql
 
 -- frozen copy of sql/run/check_planned_deletions.sql
@@ -3580,7 +3586,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION check_planned_deletions(notification_cleanup_runs, bigint) IS
     'Raises NC001 where the run has more left to delete than max_deletions.';
-REVOKE ALL ON FUNCTION check_planned_deletions(notification_cleanup_runs, bigint) FROM PUBLIC;
 -- end of sql/run/check_planned_deletions.sql
 
 -- frozen copy of sql/run/check_run_id.sql
@@ -3611,7 +3616,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION check_run_id(bigint) IS
     'Raises invalid_parameter_value (22023) unless there is a run with this id.';
-REVOKE ALL ON FUNCTION check_run_id(bigint) FROM PUBLIC;
 -- end of sql/run/check_run_id.sql
 
 -- frozen copy of sql/run/claim_cleanup_batch.sql
@@ -3664,7 +3668,6 @@ $$;
 COMMENT ON FUNCTION claim_cleanup_batch(bigint, timestamptz) IS
     'For cleanup_next_batch(), which is what to call: a batch of the run, how often it has given '
     'way, or whether none is left; number NULL and all_done false: others hold all that is left.';
-REVOKE ALL ON FUNCTION claim_cleanup_batch(bigint, timestamptz) FROM PUBLIC;
 -- end of sql/run/claim_cleanup_batch.sql
 
 -- frozen copy of sql/run/cleanup_batch_is_rewritten.sql
@@ -3703,7 +3706,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION cleanup_batch_is_rewritten(bigint, bigint) IS
     'Whether the table of a batch was rewritten or replaced since the plan.';
-REVOKE ALL ON FUNCTION cleanup_batch_is_rewritten(bigint, bigint) FROM PUBLIC;
 -- end of sql/run/cleanup_batch_is_rewritten.sql
 
 -- frozen copy of sql/run/cleanup_batch_pruning_users.sql
@@ -3743,7 +3745,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION cleanup_batch_pruning_users(bigint, bigint) IS
     'The users of a batch of a partitioned or distributed table; NULL for any other table.';
-REVOKE ALL ON FUNCTION cleanup_batch_pruning_users(bigint, bigint) FROM PUBLIC;
 -- end of sql/run/cleanup_batch_pruning_users.sql
 
 -- frozen copy of sql/run/cleanup_next_batch.sql
@@ -3834,7 +3835,6 @@ COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
     'of its own: the run has ended then, or was stopped or given up. 0 also means that others are at '
     'work on all that is left, that the batch gave way to the application and comes again, or that '
     'it is not yet time for one: a notice says why.';
-REVOKE ALL ON FUNCTION cleanup_next_batch(bigint) FROM PUBLIC;
 -- end of sql/run/cleanup_next_batch.sql
 
 -- frozen copy of sql/run/cleanup_notifications.sql
@@ -3899,8 +3899,6 @@ COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id
     'NULL, with a notice, while the cleanup is suspended. '
     'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
     'deletes until its end.';
-REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint)
-FROM PUBLIC;
 -- end of sql/run/cleanup_notifications.sql
 
 -- frozen copy of sql/run/cleanup_notifications_in_batches.sql
@@ -4030,11 +4028,6 @@ IS
     'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against time_limit. '
     'CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
     'call with the same limits does first; two calls at the same time share the work.';
-REVOKE ALL ON PROCEDURE
-    cleanup_notifications_in_batches(
-        integer, integer, integer, interval, double precision, interval, bigint
-    )
-FROM PUBLIC;
 -- end of sql/run/cleanup_notifications_in_batches.sql
 
 -- frozen copy of sql/run/cleanup_run_is_rewritten.sql
@@ -4063,7 +4056,6 @@ $$;
 COMMENT ON FUNCTION cleanup_run_is_rewritten(bigint) IS
     'Whether the run is given up because its table was rewritten or replaced since it was planned: '
     'call plan_notification_cleanup() again.';
-REVOKE ALL ON FUNCTION cleanup_run_is_rewritten(bigint) FROM PUBLIC;
 -- end of sql/run/cleanup_run_is_rewritten.sql
 
 -- frozen copy of sql/run/cleanup_run_lifetime.sql
@@ -4082,7 +4074,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION cleanup_run_lifetime() IS
     'How long after its last batch a run that did not end can still be continued.';
-REVOKE ALL ON FUNCTION cleanup_run_lifetime() FROM PUBLIC;
 -- end of sql/run/cleanup_run_lifetime.sql
 
 -- frozen copy of sql/run/close_notification_cleanup.sql
@@ -4118,7 +4109,6 @@ $$;
 COMMENT ON FUNCTION close_notification_cleanup(bigint) IS
     'For cleanup_next_batch(): closes a run of which all batches are done. False: another session is '
     'at it.';
-REVOKE ALL ON FUNCTION close_notification_cleanup(bigint) FROM PUBLIC;
 -- end of sql/run/close_notification_cleanup.sql
 
 -- frozen copy of sql/run/continue_notification_cleanup.sql
@@ -4180,7 +4170,6 @@ $$;
 COMMENT ON FUNCTION continue_notification_cleanup(integer, integer) IS
     'For plan_notification_cleanup(), which is what to call: a run with these limits that has not '
     'ended, if there is one.';
-REVOKE ALL ON FUNCTION continue_notification_cleanup(integer, integer) FROM PUBLIC;
 -- end of sql/run/continue_notification_cleanup.sql
 
 -- frozen copy of sql/run/explain_cleanup_shortfall.sql
@@ -4281,7 +4270,6 @@ $$;
 COMMENT ON FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]) IS
     'Of the missed notifications of a batch: how many somebody held (skipped), how many the run had '
     'deleted already (deleted_before), and the users of those that were left.';
-REVOKE ALL ON FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]) FROM PUBLIC;
 -- end of sql/run/explain_cleanup_shortfall.sql
 
 -- frozen copy of sql/run/give_up_notification_cleanup.sql
@@ -4312,7 +4300,6 @@ $$;
 COMMENT ON FUNCTION give_up_notification_cleanup(bigint) IS
     'For plan_notification_cleanup(), cleanup_next_batch() and restore_notifications(), which are '
     'what to call: removes what a run has left, after waiting for batches in flight.';
-REVOKE ALL ON FUNCTION give_up_notification_cleanup(bigint) FROM PUBLIC;
 -- end of sql/run/give_up_notification_cleanup.sql
 
 -- frozen copy of sql/run/open_notification_cleanup.sql
@@ -4402,8 +4389,6 @@ $$;
 COMMENT ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]) IS
     'The plan of cleanup_notifications() and plan_notification_cleanup(), which are what to call: '
     'opens a run with its queue, and returns its record.';
-REVOKE ALL ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[])
-FROM PUBLIC;
 -- end of sql/run/open_notification_cleanup.sql
 
 -- frozen copy of sql/run/plan_notification_cleanup.sql
@@ -4495,9 +4480,6 @@ IS
     'several callers of one run the last one''s pace counts. max_deletions: where more is to be '
     'deleted, nothing is written, and the call fails with NC001. NULL, with a notice, while the '
     'cleanup is suspended.';
-REVOKE ALL ON FUNCTION
-    plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
-FROM PUBLIC;
 -- end of sql/run/plan_notification_cleanup.sql
 
 -- frozen copy of sql/run/queue_notification_cleanup.sql
@@ -4657,8 +4639,6 @@ $$;
 COMMENT ON FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]) IS
     'Writes the batches of a run that has just been opened, and returns the users over the limit, '
     'with how many live notifications each has and how many of them are to go.';
-REVOKE ALL ON FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[])
-FROM PUBLIC;
 -- end of sql/run/queue_notification_cleanup.sql
 
 -- frozen copy of sql/run/record_cleanup_batch.sql
@@ -4735,9 +4715,6 @@ COMMENT ON FUNCTION
 IS
     'For cleanup_next_batch(), which is what to call: marks the batch as done, adds its counts to '
     'the record of the run, and returns how many notifications it deleted.';
-REVOKE ALL ON FUNCTION
-    record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval)
-FROM PUBLIC;
 -- end of sql/run/record_cleanup_batch.sql
 
 -- frozen copy of sql/run/settle_notification_cleanup.sql
@@ -4830,7 +4807,6 @@ COMMENT ON FUNCTION settle_notification_cleanup(bigint) IS
     'For close_notification_cleanup() and give_up_notification_cleanup(): removes the queue of a run '
     'after waiting for batches in flight, and writes users_cleaned and users_still_over_limit. '
     'Returns whether there was a queue.';
-REVOKE ALL ON FUNCTION settle_notification_cleanup(bigint) FROM PUBLIC;
 -- end of sql/run/settle_notification_cleanup.sql
 
 -- frozen copy of sql/run/sweep_cleanup_batch.sql
@@ -4997,7 +4973,6 @@ COMMENT ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) IS
     'Does one batch for cleanup_next_batch(), which is what to call. deleted: how many; missed: '
     'the positions in the list of those that were not soft-deleted, NULL where all were; kept: '
     'those of them that were locked and yet not changed, so that a trigger has kept them.';
-REVOKE ALL ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) FROM PUBLIC;
 -- end of sql/run/sweep_cleanup_batch.sql
 
 -- frozen copy of sql/run/warn_without_index.sql
@@ -5043,7 +5018,6 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION warn_without_index() IS
     'Raises a WARNING that names the tables behind notifications on which no valid index serves.';
-REVOKE ALL ON FUNCTION warn_without_index() FROM PUBLIC;
 -- end of sql/run/warn_without_index.sql
 
 -- frozen copy of sql/types/check_notification_columns.sql
@@ -5085,7 +5059,6 @@ COMMENT ON FUNCTION check_notification_columns() IS
     'Raises datatype_mismatch (42804) where a column of notifications is missing, or no longer of '
     'the type and collation that it had when the cleanup was installed. A length or a precision may '
     'have changed.';
-REVOKE ALL ON FUNCTION check_notification_columns() FROM PUBLIC;
 -- end of sql/types/check_notification_columns.sql
 
 -- frozen copy of sql/types/notification_column_problems.sql
@@ -5208,7 +5181,6 @@ COMMENT ON FUNCTION notification_column_problems() IS
     'Each column of notifications that is missing, or of another type or collation than when the '
     'cleanup was installed, in words: both types and which column. For check_notification_columns() '
     'and the doctor.';
-REVOKE ALL ON FUNCTION notification_column_problems() FROM PUBLIC;
 -- end of sql/types/notification_column_problems.sql
 
 -- frozen copy of sql/undo/purge_notifications.sql
@@ -5300,7 +5272,6 @@ COMMENT ON FUNCTION purge_notifications(interval, integer) IS
 'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
 'retention ago, and returns how many; never a live one, and never waits for a row lock. What is '
 'purged cannot be restored.';
-REVOKE ALL ON FUNCTION purge_notifications(interval, integer) FROM PUBLIC;
 -- end of sql/undo/purge_notifications.sql
 
 -- frozen copy of sql/undo/restore_next_batch.sql
@@ -5479,7 +5450,6 @@ COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
 Call it until it is NULL, each time in a transaction of its own. It skips what another session '
 'holds, and waits for one of those when nothing else is left; 0 means that this one has changed or '
 'gone meanwhile.';
-REVOKE ALL ON FUNCTION restore_next_batch(bigint, integer) FROM PUBLIC;
 -- end of sql/undo/restore_next_batch.sql
 
 -- frozen copy of sql/undo/restore_notifications.sql
@@ -5513,7 +5483,6 @@ COMMENT ON FUNCTION restore_notifications(bigint) IS
 'those in flight, clears deleted_at on exactly the rows it deleted that are still there, and '
 'returns how many. Raise max_notifications first, or the next run deletes them again.
 On a table in use call restore_next_batch() instead: this holds what it restores until its end.';
-REVOKE ALL ON FUNCTION restore_notifications(bigint) FROM PUBLIC;
 -- end of sql/undo/restore_notifications.sql
 
 -- frozen copy of sql/doctor/notification_cleanup_health.sql
@@ -5584,8 +5553,75 @@ COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
 'on Citus.';
 COMMENT ON COLUMN notification_cleanup_health.suspension IS
 'Since when, by whom and why the job is suspended; NULL where it is not.';
-REVOKE ALL ON notification_cleanup_health FROM PUBLIC;
 -- end of sql/doctor/notification_cleanup_health.sql
+
+-- frozen copy of sql/rights/revoke_default_grants.sql
+-- Frozen at the end of each migration that creates objects: nobody but the owner may use what is
+-- new, whomever the default privileges of this role, schema or database name. A grant that somebody
+-- makes later stays, since this is only for what was not there when the migration began.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_revoke text;
+BEGIN
+    FOR v_revoke IN
+        WITH objects AS (
+            SELECT
+                c.tableoid AS class,
+                c.oid,
+                c.relnamespace AS namespace,
+                CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+                c.oid::regclass::text AS name,
+                c.relowner AS owner,
+                c.relacl AS privileges
+            FROM pg_class AS c
+            WHERE c.relkind IN ('r', 'p', 'v', 'S')
+            UNION ALL
+            SELECT
+                p.tableoid,
+                p.oid,
+                p.pronamespace,
+                'ROUTINE',
+                p.oid::regprocedure::text,
+                p.proowner,
+                coalesce(p.proacl, acldefault('f', p.proowner))
+            FROM pg_proc AS p
+            UNION ALL
+            SELECT
+                t.tableoid,
+                t.oid,
+                t.typnamespace,
+                'DOMAIN',
+                t.oid::regtype::text,
+                t.typowner,
+                coalesce(t.typacl, acldefault('T', t.typowner))
+            FROM pg_type AS t
+            WHERE t.typtype = 'd'
+        )
+        SELECT DISTINCT format(
+            'REVOKE ALL ON %s %s FROM %s',
+            o.kind,
+            o.name,
+            CASE
+                WHEN granted.grantee = 0 THEN 'PUBLIC'
+                ELSE granted.grantee::regrole::text
+            END
+        )
+        FROM objects AS o
+        JOIN pg_namespace AS namespace ON namespace.oid = o.namespace
+            AND namespace.nspname = current_schema()
+        CROSS JOIN aclexplode(o.privileges) AS granted
+        WHERE granted.grantee <> o.owner
+            AND format('%s %s', o.class, o.oid) NOT IN (
+                SELECT unnest(current_setting('notification_cleanup.existing')::text[])
+            )
+    LOOP
+        EXECUTE v_revoke;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+-- end of sql/rights/revoke_default_grants.sql
 
 -- +goose Down
 -- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those

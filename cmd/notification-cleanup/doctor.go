@@ -41,11 +41,12 @@ func (a *app) doctor(ctx context.Context) error {
 	return err
 }
 
-// firstMigration tries it where nothing can be written: it refuses there what it would refuse, or
-// ends at its first change.
+// firstMigration tries the first two, which check and create, where nothing can be written: they
+// refuse there what they would refuse, or end at the first change.
 func (a *app) firstMigration(ctx context.Context) (pgErr *pgconn.PgError, err error) {
 	err = pgx.BeginTxFunc(ctx, a.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		return tx.Conn().PgConn().Exec(ctx, upStatements("00001_notifications.sql")).Close()
+		up := upStatements("00001_checks.sql") + upStatements("00002_tables.sql")
+		return tx.Conn().PgConn().Exec(ctx, up).Close()
 	})
 	errors.As(err, &pgErr)
 	return pgErr, err

@@ -182,7 +182,7 @@ func TestTheLogOnATerminalIsForPeople(t *testing.T) {
 			"NO_COLOR",
 			"NO_COLOR=1",
 			false,
-			"migrated direction=up name=00001_notifications.sql duration_seconds=0",
+			"migrated direction=up name=00001_checks.sql duration_seconds=0",
 		},
 		{"json", "LOG_FORMAT=json", false, `{"time":"`},
 	} {

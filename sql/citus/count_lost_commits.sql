@@ -47,4 +47,3 @@ $$;
 COMMENT ON FUNCTION count_lost_commits(bigint) IS
     'Adds to the record of a run what its unfinished batches have soft-deleted in transactions of '
     'which only the half on the worker was committed; elsewhere than on Citus nothing.';
-REVOKE ALL ON FUNCTION count_lost_commits(bigint) FROM PUBLIC;

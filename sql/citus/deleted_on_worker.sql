@@ -69,4 +69,3 @@ $$;
 COMMENT ON FUNCTION deleted_on_worker(bigint, bigint, bigint[]) IS
     'The positions of those missed notifications of a batch that its own run has soft-deleted in a '
     'transaction of which only the half on the worker was committed; elsewhere than on Citus none.';
-REVOKE ALL ON FUNCTION deleted_on_worker(bigint, bigint, bigint[]) FROM PUBLIC;

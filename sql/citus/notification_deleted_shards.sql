@@ -32,4 +32,3 @@ END
 $$;
 COMMENT ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) IS
 'Of the first max_rows notifications that were soft-deleted in that time, the users and how many they are: a row a shard where Citus distributes them, elsewhere one row with NULL for all users.';
-REVOKE ALL ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer) FROM PUBLIC;

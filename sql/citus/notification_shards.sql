@@ -19,4 +19,3 @@ END
 $$;
 COMMENT ON FUNCTION notification_shards(notification_user_id[]) IS
 'The shard of each of these users, where Citus distributes the notifications; NULL where they are in one place.';
-REVOKE ALL ON FUNCTION notification_shards(notification_user_id[]) FROM PUBLIC;

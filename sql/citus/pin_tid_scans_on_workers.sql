@@ -33,4 +33,3 @@ $$;
 COMMENT ON FUNCTION pin_tid_scans_on_workers() IS
     'For the functions that carry the same settings on the coordinator: sets them on the workers of '
     'Citus as well.';
-REVOKE ALL ON FUNCTION pin_tid_scans_on_workers() FROM PUBLIC;

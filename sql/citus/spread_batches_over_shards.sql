@@ -37,4 +37,3 @@ END
 $$;
 COMMENT ON FUNCTION spread_batches_over_shards(bigint) IS
     'For open_notification_cleanup(): lets the batches of a run take turns in the shards of Citus.';
-REVOKE ALL ON FUNCTION spread_batches_over_shards(bigint) FROM PUBLIC;

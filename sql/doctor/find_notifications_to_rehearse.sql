@@ -79,4 +79,3 @@ $$;
 COMMENT ON FUNCTION find_notifications_to_rehearse(bigint) IS
     'For rehearse_notification_cleanup(), which is what to call: live read notifications from a '
     'few pages of the table, each as a batch of its own that is not in the queue.';
-REVOKE ALL ON FUNCTION find_notifications_to_rehearse(bigint) FROM PUBLIC;

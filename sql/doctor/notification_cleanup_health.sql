@@ -65,4 +65,3 @@ COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
 'on Citus.';
 COMMENT ON COLUMN notification_cleanup_health.suspension IS
 'Since when, by whom and why the job is suspended; NULL where it is not.';
-REVOKE ALL ON notification_cleanup_health FROM PUBLIC;

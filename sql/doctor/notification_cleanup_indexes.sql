@@ -173,4 +173,3 @@ COMMENT ON FUNCTION notification_cleanup_indexes() IS
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
 'partitions to come. In psql: '
 'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
-REVOKE ALL ON FUNCTION notification_cleanup_indexes() FROM PUBLIC;

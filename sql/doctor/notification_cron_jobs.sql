@@ -52,4 +52,3 @@ $$;
 COMMENT ON FUNCTION notification_cron_jobs() IS
 'The jobs of pg_cron in this database that clean up or purge, of those that the caller may see, '
 'with the status and the message of their last run; none where the extension is not.';
-REVOKE ALL ON FUNCTION notification_cron_jobs() FROM PUBLIC;

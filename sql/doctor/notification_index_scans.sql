@@ -99,4 +99,3 @@ COMMENT ON FUNCTION notification_index_scans() IS
 'For each table behind notifications that has any rows to look at, and each purpose (live: find '
 'and count; deleted: purge and undo), the index by which the planner reads them, or NULL where '
 'none serves. For notification_cleanup_indexes(), which is what to call.';
-REVOKE ALL ON FUNCTION notification_index_scans() FROM PUBLIC;

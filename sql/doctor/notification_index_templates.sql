@@ -163,4 +163,3 @@ COMMENT ON FUNCTION notification_index_templates() IS
 'serves is on: key, included columns, condition. Behind a view they are taken from what EXPLAIN '
 'says, and are to be looked at before they are executed. For notification_cleanup_indexes(), '
 'which is what to call.';
-REVOKE ALL ON FUNCTION notification_index_templates() FROM PUBLIC;

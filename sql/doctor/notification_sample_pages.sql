@@ -39,4 +39,3 @@ END
 $$;
 COMMENT ON FUNCTION notification_sample_pages() IS
 'Up to 16 ranges of places (ctid), spread over notifications, of some pages each: for samples.';
-REVOKE ALL ON FUNCTION notification_sample_pages() FROM PUBLIC;

@@ -62,4 +62,3 @@ COMMENT ON FUNCTION notification_tables() IS
 'Every relation behind notifications, itself included. is_leaf: an ordinary table, which has rows '
 'of its own (a partition, a child by INHERITS, the table behind a view); false for a view and for '
 'a partitioned table. visible_share: the part of its pages that are all-visible, NULL for none.';
-REVOKE ALL ON FUNCTION notification_tables() FROM PUBLIC;

@@ -156,4 +156,3 @@ COMMENT ON FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches) IS
     'notification of the batch, takes it back, and returns how it went. outcome: works; held by '
     'another session; kept as it is by a trigger; refused by a constraint that undo steps over; '
     'fails; accepted, where there is no notification.';
-REVOKE ALL ON FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches) FROM PUBLIC;

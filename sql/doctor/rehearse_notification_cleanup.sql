@@ -107,4 +107,3 @@ COMMENT ON FUNCTION rehearse_notification_cleanup() IS
 'most, and leaves nothing but dead rows and what triggers do outside of the database or with '
 'sequences. Not tried where notification_cleanup.rehearsal is off, on a standby, or without the '
 'rights.';
-REVOKE ALL ON FUNCTION rehearse_notification_cleanup() FROM PUBLIC;

@@ -51,4 +51,3 @@ $$;
 COMMENT ON FUNCTION sample_notification_statuses() IS
 'For the doctor: the statuses of some live notifications from a few pages of the table, and how '
 'many of them have each.';
-REVOKE ALL ON FUNCTION sample_notification_statuses() FROM PUBLIC;

@@ -81,4 +81,3 @@ COMMENT ON FUNCTION await_cleanup_pace(bigint, timestamptz) IS
     'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline has '
     'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run, '
     'or suspended all.';
-REVOKE ALL ON FUNCTION await_cleanup_pace(bigint, timestamptz) FROM PUBLIC;

@@ -34,4 +34,3 @@ $$;
 COMMENT ON FUNCTION check_cleanup_pace(double precision, interval) IS
     'Raises invalid_parameter_value (22023) unless this is a pace that a run can have, and '
     'insufficient_privilege (42501) where this role may not see how far the replicas are.';
-REVOKE ALL ON FUNCTION check_cleanup_pace(double precision, interval) FROM PUBLIC;

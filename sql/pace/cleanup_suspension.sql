@@ -24,4 +24,3 @@ $$;
 COMMENT ON FUNCTION cleanup_suspension() IS
     'Since when, by whom and why suspend_notification_cleanup() has suspended the job; NULL where '
     'it is not suspended.';
-REVOKE ALL ON FUNCTION cleanup_suspension() FROM PUBLIC;

@@ -43,4 +43,3 @@ $$;
 COMMENT ON FUNCTION notification_replicas() IS
 'What max_replica_lag waits for: each standby with the position that it has replayed, each logical '
 'slot with the position that its reader has confirmed, and each slot of a standby that is away.';
-REVOKE ALL ON FUNCTION notification_replicas() FROM PUBLIC;

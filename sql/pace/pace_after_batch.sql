@@ -41,4 +41,3 @@ $$;
 COMMENT ON FUNCTION pace_after_batch(bigint, interval) IS
     'For record_cleanup_batch(): applies pause_factor and max_replica_lag of the run after a batch '
     'that took so long.';
-REVOKE ALL ON FUNCTION pace_after_batch(bigint, interval) FROM PUBLIC;

@@ -14,4 +14,3 @@ END
 $$;
 COMMENT ON FUNCTION resume_notification_cleanup() IS
     'Ends what suspend_notification_cleanup() began. Returns whether the job was suspended.';
-REVOKE ALL ON FUNCTION resume_notification_cleanup() FROM PUBLIC;

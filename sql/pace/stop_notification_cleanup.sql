@@ -22,4 +22,3 @@ COMMENT ON FUNCTION stop_notification_cleanup(bigint) IS
 'stays. Returns whether the run had anything left.
 The next call of the job with the same limits goes on with it. Not for cleanup_notifications(), '
 'which is one statement: cancel that.';
-REVOKE ALL ON FUNCTION stop_notification_cleanup(bigint) FROM PUBLIC;

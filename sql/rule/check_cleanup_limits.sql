@@ -34,4 +34,3 @@ END
 $$;
 COMMENT ON FUNCTION check_cleanup_limits(integer, integer, bigint) IS
     'Raises invalid_parameter_value (22023) unless these are limits that a run can have.';
-REVOKE ALL ON FUNCTION check_cleanup_limits(integer, integer, bigint) FROM PUBLIC;

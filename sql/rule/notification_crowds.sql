@@ -38,4 +38,3 @@ $$;
 COMMENT ON FUNCTION notification_crowds(integer, notification_user_id[]) IS
     'The users (of user_ids, unless that is NULL) with more than max_notifications live '
     'notifications, and how many each has.';
-REVOKE ALL ON FUNCTION notification_crowds(integer, notification_user_id[]) FROM PUBLIC;

@@ -68,5 +68,3 @@ COMMENT ON FUNCTION notification_excess(notification_user_id[], integer, timesta
     'The notifications of these users that go: read, live, not of the future, and not among the '
     'min_keep newest such of their user. Of each: the table (tableoid) and the place in it (ctid), '
     'its rank, newest first, and whether it is the last of its user.';
-REVOKE ALL ON FUNCTION notification_excess(notification_user_id[], integer, timestamptz)
-FROM PUBLIC;

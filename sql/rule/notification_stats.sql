@@ -45,4 +45,3 @@ $$;
 COMMENT ON FUNCTION notification_stats(integer) IS
 'Live notifications, users who have any, and users with more than max_notifications of them. '
 'Reads only; works on a hot standby.';
-REVOKE ALL ON FUNCTION notification_stats(integer) FROM PUBLIC;

@@ -72,4 +72,3 @@ $$;
 COMMENT ON FUNCTION preview_notification_cleanup(integer, integer) IS
 'Dry run of cleanup_notifications() with the same limits: each user over the limit, with the live, '
 'unread and deletable notifications. Reads only; works on a hot standby.';
-REVOKE ALL ON FUNCTION preview_notification_cleanup(integer, integer) FROM PUBLIC;

@@ -95,4 +95,3 @@ COMMENT ON FUNCTION preview_notification_limits(integer[], integer) IS
 'What each of these limits would do: as preview_notification_cleanup(max_notifications, min_keep) '
 'in sum, and which percentage of all live notifications it would delete. Reads only; works on a '
 'hot standby.';
-REVOKE ALL ON FUNCTION preview_notification_limits(integer[], integer) FROM PUBLIC;

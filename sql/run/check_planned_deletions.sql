@@ -40,4 +40,3 @@ END
 $$;
 COMMENT ON FUNCTION check_planned_deletions(notification_cleanup_runs, bigint) IS
     'Raises NC001 where the run has more left to delete than max_deletions.';
-REVOKE ALL ON FUNCTION check_planned_deletions(notification_cleanup_runs, bigint) FROM PUBLIC;

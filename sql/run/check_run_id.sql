@@ -23,4 +23,3 @@ END
 $$;
 COMMENT ON FUNCTION check_run_id(bigint) IS
     'Raises invalid_parameter_value (22023) unless there is a run with this id.';
-REVOKE ALL ON FUNCTION check_run_id(bigint) FROM PUBLIC;

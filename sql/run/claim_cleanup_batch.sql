@@ -45,4 +45,3 @@ $$;
 COMMENT ON FUNCTION claim_cleanup_batch(bigint, timestamptz) IS
     'For cleanup_next_batch(), which is what to call: a batch of the run, how often it has given '
     'way, or whether none is left; number NULL and all_done false: others hold all that is left.';
-REVOKE ALL ON FUNCTION claim_cleanup_batch(bigint, timestamptz) FROM PUBLIC;

@@ -31,4 +31,3 @@ END
 $$;
 COMMENT ON FUNCTION cleanup_batch_is_rewritten(bigint, bigint) IS
     'Whether the table of a batch was rewritten or replaced since the plan.';
-REVOKE ALL ON FUNCTION cleanup_batch_is_rewritten(bigint, bigint) FROM PUBLIC;

@@ -32,4 +32,3 @@ END
 $$;
 COMMENT ON FUNCTION cleanup_batch_pruning_users(bigint, bigint) IS
     'The users of a batch of a partitioned or distributed table; NULL for any other table.';
-REVOKE ALL ON FUNCTION cleanup_batch_pruning_users(bigint, bigint) FROM PUBLIC;

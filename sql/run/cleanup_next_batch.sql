@@ -83,4 +83,3 @@ COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
     'of its own: the run has ended then, or was stopped or given up. 0 also means that others are at '
     'work on all that is left, that the batch gave way to the application and comes again, or that '
     'it is not yet time for one: a notice says why.';
-REVOKE ALL ON FUNCTION cleanup_next_batch(bigint) FROM PUBLIC;

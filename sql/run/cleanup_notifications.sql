@@ -57,5 +57,3 @@ COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id
     'NULL, with a notice, while the cleanup is suspended. '
     'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
     'deletes until its end.';
-REVOKE ALL ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint)
-FROM PUBLIC;

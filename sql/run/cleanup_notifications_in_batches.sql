@@ -120,8 +120,3 @@ IS
     'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against time_limit. '
     'CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
     'call with the same limits does first; two calls at the same time share the work.';
-REVOKE ALL ON PROCEDURE
-    cleanup_notifications_in_batches(
-        integer, integer, integer, interval, double precision, interval, bigint
-    )
-FROM PUBLIC;

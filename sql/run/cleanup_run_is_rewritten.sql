@@ -21,4 +21,3 @@ $$;
 COMMENT ON FUNCTION cleanup_run_is_rewritten(bigint) IS
     'Whether the run is given up because its table was rewritten or replaced since it was planned: '
     'call plan_notification_cleanup() again.';
-REVOKE ALL ON FUNCTION cleanup_run_is_rewritten(bigint) FROM PUBLIC;

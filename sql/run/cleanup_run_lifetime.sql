@@ -11,4 +11,3 @@ SELECT make_interval(hours => 36)
 $$;
 COMMENT ON FUNCTION cleanup_run_lifetime() IS
     'How long after its last batch a run that did not end can still be continued.';
-REVOKE ALL ON FUNCTION cleanup_run_lifetime() FROM PUBLIC;

@@ -28,4 +28,3 @@ $$;
 COMMENT ON FUNCTION close_notification_cleanup(bigint) IS
     'For cleanup_next_batch(): closes a run of which all batches are done. False: another session is '
     'at it.';
-REVOKE ALL ON FUNCTION close_notification_cleanup(bigint) FROM PUBLIC;

@@ -54,4 +54,3 @@ $$;
 COMMENT ON FUNCTION continue_notification_cleanup(integer, integer) IS
     'For plan_notification_cleanup(), which is what to call: a run with these limits that has not '
     'ended, if there is one.';
-REVOKE ALL ON FUNCTION continue_notification_cleanup(integer, integer) FROM PUBLIC;

@@ -23,4 +23,3 @@ $$;
 COMMENT ON FUNCTION give_up_notification_cleanup(bigint) IS
     'For plan_notification_cleanup(), cleanup_next_batch() and restore_notifications(), which are '
     'what to call: removes what a run has left, after waiting for batches in flight.';
-REVOKE ALL ON FUNCTION give_up_notification_cleanup(bigint) FROM PUBLIC;

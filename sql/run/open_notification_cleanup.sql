@@ -82,5 +82,3 @@ $$;
 COMMENT ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]) IS
     'The plan of cleanup_notifications() and plan_notification_cleanup(), which are what to call: '
     'opens a run with its queue, and returns its record.';
-REVOKE ALL ON FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[])
-FROM PUBLIC;

@@ -84,6 +84,3 @@ IS
     'several callers of one run the last one''s pace counts. max_deletions: where more is to be '
     'deleted, nothing is written, and the call fails with NC001. NULL, with a notice, while the '
     'cleanup is suspended.';
-REVOKE ALL ON FUNCTION
-    plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
-FROM PUBLIC;

@@ -152,5 +152,3 @@ $$;
 COMMENT ON FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]) IS
     'Writes the batches of a run that has just been opened, and returns the users over the limit, '
     'with how many live notifications each has and how many of them are to go.';
-REVOKE ALL ON FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[])
-FROM PUBLIC;

@@ -69,6 +69,3 @@ COMMENT ON FUNCTION
 IS
     'For cleanup_next_batch(), which is what to call: marks the batch as done, adds its counts to '
     'the record of the run, and returns how many notifications it deleted.';
-REVOKE ALL ON FUNCTION
-    record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval)
-FROM PUBLIC;

@@ -85,4 +85,3 @@ COMMENT ON FUNCTION settle_notification_cleanup(bigint) IS
     'For close_notification_cleanup() and give_up_notification_cleanup(): removes the queue of a run '
     'after waiting for batches in flight, and writes users_cleaned and users_still_over_limit. '
     'Returns whether there was a queue.';
-REVOKE ALL ON FUNCTION settle_notification_cleanup(bigint) FROM PUBLIC;

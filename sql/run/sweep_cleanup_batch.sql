@@ -159,4 +159,3 @@ COMMENT ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) IS
     'Does one batch for cleanup_next_batch(), which is what to call. deleted: how many; missed: '
     'the positions in the list of those that were not soft-deleted, NULL where all were; kept: '
     'those of them that were locked and yet not changed, so that a trigger has kept them.';
-REVOKE ALL ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) FROM PUBLIC;

@@ -38,4 +38,3 @@ END
 $$;
 COMMENT ON FUNCTION warn_without_index() IS
     'Raises a WARNING that names the tables behind notifications on which no valid index serves.';
-REVOKE ALL ON FUNCTION warn_without_index() FROM PUBLIC;

@@ -5,7 +5,7 @@
 //	go run ./sql/snapshot --check    changes nothing; exit status 1 where the migration differs
 //
 // A routine or view is a file of sql/ with CREATE OR REPLACE. The doctor is compiled: a template,
-// and a file for each of its checks.
+// and a file for each of its checks. What several migrations have to do is frozen in each of them.
 package main
 
 import (
@@ -22,6 +22,9 @@ import (
 
 const (
 	migration = "migrations/00004_routines.sql"
+	tables    = "migrations/00002_tables.sql"
+	remember  = "sql/rights/remember_objects.sql"
+	revoke    = "sql/rights/revoke_default_grants.sql"
 	doctor    = "sql/doctor/notification_cleanup_doctor.sql.tmpl"
 	checks    = "sql/doctor/check_*.sql"
 )
@@ -67,13 +70,28 @@ func run(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	frozen := freeze(objects)
+	frozen, err := freeze(objects)
+	if err != nil {
+		return err
+	}
 	switch {
 	case len(arguments) == 0:
-		return os.WriteFile(migration, frozen, 0o644)
+		for path, text := range frozen {
+			if err := os.WriteFile(path, text, 0o644); err != nil {
+				return err
+			}
+		}
+		return nil
 	case slices.Equal(arguments, []string{"--check"}):
-		if current, err := os.ReadFile(migration); err != nil || !bytes.Equal(current, frozen) {
-			return fmt.Errorf("%s differs from sql/: run make snapshot", migration)
+		for path, text := range frozen {
+			if current, err := os.ReadFile(path); err != nil || !bytes.Equal(current, text) {
+				return fmt.Errorf("%s differs from sql/: run make snapshot", path)
+			}
+		}
+		for _, o := range objects {
+			if strings.Contains(o.text, "\nREVOKE ") {
+				return fmt.Errorf("%s: leave out REVOKE, which %s does for all", o.path, revoke)
+			}
 		}
 		return nil
 	default:
@@ -173,21 +191,56 @@ func fileOf(check string) string {
 	return strings.ReplaceAll(checks, "*", strings.NewReplacer(" ", "_", "-", "_").Replace(check))
 }
 
-// freeze writes the migration.
-func freeze(objects []object) []byte {
+// freeze returns the texts of the migrations that have copies of sql/ in them.
+func freeze(objects []object) (map[string][]byte, error) {
+	before, err := copyOf(remember)
+	if err != nil {
+		return nil, err
+	}
+	after, err := copyOf(revoke)
+	if err != nil {
+		return nil, err
+	}
 	var up, down strings.Builder
 	for _, o := range objects {
-		fmt.Fprintf(&up, "\n-- frozen copy of %s\n%s-- end of %s\n", o.path, o.statements(), o.path)
+		fmt.Fprintf(&up, "\n%s", o.frozen())
 	}
 	for _, o := range slices.Backward(objects) {
 		down.WriteString(o.drop())
 	}
-	return fmt.Appendf(nil, `-- Written by make snapshot: edit sql/, never this copy.
+	routines := fmt.Appendf(nil, `-- Written by make snapshot: edit sql/, never this copy.
 
 -- +goose Up
+%s
 %s%s
+%s
 -- +goose Down
-%s%s`, pin, &up, pin, &down)
+%s%s`, pin, before, &up, after, pin, &down)
+
+	text, err := os.ReadFile(tables)
+	if err != nil {
+		return nil, err
+	}
+	for _, copy := range []string{before, after} {
+		first, last, _ := strings.Cut(copy, "\n")
+		last = last[strings.LastIndex(strings.TrimSpace(last), "\n")+1:]
+		start, end := bytes.Index(text, []byte(first)), bytes.Index(text, []byte(last))
+		if start < 0 || end < start {
+			return nil, fmt.Errorf("%s has no line %q, or none that ends it", tables, first)
+		}
+		text = slices.Concat(text[:start], []byte(copy), text[end+len(last):])
+	}
+	return map[string][]byte{migration: routines, tables: text}, nil
+}
+
+// copyOf returns a file of statements as it stands in migrations.
+func copyOf(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	return object{path, string(text)}.frozen(), err
+}
+
+func (o object) frozen() string {
+	return fmt.Sprintf("-- frozen copy of %s\n%s-- end of %s\n", o.path, o.statements(), o.path)
 }
 
 var (

@@ -34,4 +34,3 @@ COMMENT ON FUNCTION check_notification_columns() IS
     'Raises datatype_mismatch (42804) where a column of notifications is missing, or no longer of '
     'the type and collation that it had when the cleanup was installed. A length or a precision may '
     'have changed.';
-REVOKE ALL ON FUNCTION check_notification_columns() FROM PUBLIC;

@@ -115,4 +115,3 @@ COMMENT ON FUNCTION notification_column_problems() IS
     'Each column of notifications that is missing, or of another type or collation than when the '
     'cleanup was installed, in words: both types and which column. For check_notification_columns() '
     'and the doctor.';
-REVOKE ALL ON FUNCTION notification_column_problems() FROM PUBLIC;

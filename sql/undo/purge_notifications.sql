@@ -84,4 +84,3 @@ COMMENT ON FUNCTION purge_notifications(interval, integer) IS
 'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
 'retention ago, and returns how many; never a live one, and never waits for a row lock. What is '
 'purged cannot be restored.';
-REVOKE ALL ON FUNCTION purge_notifications(interval, integer) FROM PUBLIC;

@@ -171,4 +171,3 @@ COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
 Call it until it is NULL, each time in a transaction of its own. It skips what another session '
 'holds, and waits for one of those when nothing else is left; 0 means that this one has changed or '
 'gone meanwhile.';
-REVOKE ALL ON FUNCTION restore_next_batch(bigint, integer) FROM PUBLIC;

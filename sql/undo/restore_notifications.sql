@@ -26,4 +26,3 @@ COMMENT ON FUNCTION restore_notifications(bigint) IS
 'those in flight, clears deleted_at on exactly the rows it deleted that are still there, and '
 'returns how many. Raise max_notifications first, or the next run deletes them again.
 On a table in use call restore_next_batch() instead: this holds what it restores until its end.';
-REVOKE ALL ON FUNCTION restore_notifications(bigint) FROM PUBLIC;

@@ -67,7 +67,7 @@ func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 		UPDATE pg_index
 		SET indisvalid = false
 		WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass)`)
-	d.Exec(`DELETE FROM notification_cleanup_schema_version WHERE version_id = 2`)
+	d.Exec(`DELETE FROM notification_cleanup_schema_version WHERE version_id = 3`)
 	d.ApplyMigrations(goose.WithAllowOutofOrder(true))
 	if n := pgtest.One[int](d, `
 		SELECT count(*)
@@ -86,13 +86,44 @@ func TestAPartitionToComeGetsBothIndexes(t *testing.T) {
 	d.WantIndexes(`"P 3"`, "notifications", "p1", "p2", "p4")
 }
 
-// TestPlainGoose runs the goose command line on migrations/; make builds it.
-func TestPlainGoose(t *testing.T) {
-	t.Parallel()
+// plainGoose runs the goose command line on migrations/; make builds it.
+func plainGoose(d *pgtest.Database, direction string) (output string, err error) {
+	d.T.Helper()
 	program := pgtest.Path(".build/goose")
 	if _, err := os.Stat(program); err != nil {
-		t.Fatal("no goose command line: run make .build/goose")
+		d.T.Fatal("no goose command line: run make .build/goose")
 	}
+	args := []string{
+		"-dir", pgtest.Path("migrations"), "-table", pgtest.VersionTable, "postgres", d.URL(),
+	}
+	out, err := exec.Command(program, append(args, strings.Fields(direction)...)...).CombinedOutput()
+	return string(out), err
+}
+
+func TestPlainGooseLeavesNothingBehindWhereItIsRefused(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Empty(t)
+	d.Exec("CREATE TABLE notifications (user_id integer)")
+	for range 2 {
+		out, err := plainGoose(d, "up")
+		if err == nil || !strings.Contains(out, "column id is missing") {
+			t.Errorf("%v: %s", err, out)
+		}
+		if tables := pgtest.All[string](d, `
+			SELECT relname::text
+			FROM pg_class
+			WHERE relnamespace = 'public'::regnamespace`); len(tables) != 1 {
+			t.Errorf("there are %q", tables)
+		}
+	}
+	d.Exec(`DROP TABLE notifications`)
+	if out, err := plainGoose(d, "up"); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestPlainGoose(t *testing.T) {
+	t.Parallel()
 	for _, create := range []string{`SELECT`, pgtest.ApplicationTable, `
 		CREATE TABLE inbox (id bigint PRIMARY KEY, owner bigint, seen boolean, made timestamptz,
 			gone timestamptz);
@@ -104,11 +135,7 @@ func TestPlainGoose(t *testing.T) {
 		d.Exec(create)
 		ours.Exec(create)
 		for _, direction := range []string{"up", "down-to 0", "up"} {
-			args := []string{
-				"-dir", pgtest.Path("migrations"), "-table", pgtest.VersionTable, "postgres", d.URL(),
-			}
-			args = append(args, strings.Fields(direction)...)
-			if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+			if out, err := plainGoose(d, direction); err != nil {
 				t.Fatalf("goose %s: %v\n%s", direction, err, out)
 			}
 		}

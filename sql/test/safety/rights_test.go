@@ -2,6 +2,7 @@ package safety
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,25 +15,73 @@ var routines = []string{
 	"SELECT * FROM notification_stats()",
 }
 
-func TestPublicMayDoNothing(t *testing.T) {
+// granted is a query for what others than the owner may do with anything in the schema.
+const granted = `
+	SELECT DISTINCT object.name || ' to ' || CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE 'role' END
+	FROM (
+		SELECT oid::regclass::text, relowner, relacl
+		FROM pg_class
+		WHERE relnamespace = 'public'::regnamespace
+		UNION ALL
+		SELECT attrelid::regclass || '.' || attname, c.relowner, attacl
+		FROM pg_attribute AS a
+		JOIN pg_class AS c ON c.oid = a.attrelid AND relnamespace = 'public'::regnamespace
+		UNION ALL
+		SELECT oid::regprocedure::text, proowner, coalesce(proacl, acldefault('f', proowner))
+		FROM pg_proc
+		WHERE pronamespace = 'public'::regnamespace
+		UNION ALL
+		SELECT oid::regtype::text, typowner, coalesce(typacl, acldefault('T', typowner))
+		FROM pg_type
+		WHERE typnamespace = 'public'::regnamespace AND typtype = 'd'
+	) AS object (name, owner, privileges)
+	CROSS JOIN aclexplode(object.privileges) AS g
+	WHERE g.grantee <> object.owner
+	ORDER BY 1`
+
+func TestNothingIsGrantedWhateverTheDefaultPrivilegesAre(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"", "IN SCHEMA public"} {
+		for _, toRole := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s to a role %t", where, toRole), func(t *testing.T) {
+				t.Parallel()
+				d := pgtest.Empty(t)
+				grantee := "PUBLIC"
+				if toRole {
+					grantee = d.Role()
+				}
+				for _, kind := range []string{"TABLES", "SEQUENCES", "FUNCTIONS", "TYPES"} {
+					d.Exec("ALTER DEFAULT PRIVILEGES " + where + " GRANT ALL ON " + kind + " TO " + grantee)
+				}
+				d.Exec("CREATE TABLE made_by_the_application (id bigint)")
+				const want = "[made_by_the_application to "
+				if got := fmt.Sprint(pgtest.All[string](d, granted)); !strings.HasPrefix(got, want) {
+					t.Fatalf("the default privileges grant %s", got)
+				}
+				d.Migrate()
+				if got := pgtest.All[string](d, granted); len(got) != 1 {
+					t.Errorf("granted is %q, want only what the application has", got)
+				}
+			})
+		}
+	}
+}
+
+func TestAnUpgradeKeepsWhatWasGrantedAndGrantsNothingNew(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	granted := pgtest.All[string](d, `
-		SELECT oid::regprocedure::text FROM pg_proc
-		WHERE pronamespace = 'public'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')
-		UNION ALL
-		SELECT oid::regclass::text FROM pg_class
-		WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p')
-			AND (has_table_privilege('public', oid,
-				'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
-				OR has_any_column_privilege('public', oid, 'SELECT, INSERT, UPDATE, REFERENCES'))
-		UNION ALL
-		SELECT oid::regtype::text FROM pg_type
-		WHERE typnamespace = 'public'::regnamespace
-			AND typtype = 'd'
-			AND has_type_privilege('public', oid, 'USAGE')`)
-	if len(granted) != 0 {
-		t.Errorf("PUBLIC has privileges on %v", granted)
+	role := d.Role()
+	d.Exec("ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO " + role)
+	d.Exec("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO " + role)
+	d.Exec("GRANT EXECUTE ON FUNCTION notification_stats, purge_notifications TO PUBLIC, " + role)
+	d.Exec("GRANT SELECT ON notification_cleanup_health, notification_cleanup_runs TO " + role)
+	before := pgtest.All[string](d, granted)
+	d.Exec(`
+		DROP FUNCTION restore_notifications(bigint);
+		DELETE FROM notification_cleanup_schema_version WHERE version_id = 4`)
+	d.Migrate()
+	if after := pgtest.All[string](d, granted); !slices.Equal(after, before) || len(after) != 6 {
+		t.Errorf("granted was %q, is %q", before, after)
 	}
 }
 

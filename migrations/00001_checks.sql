@@ -1,59 +1,30 @@
--- Creates the notifications table, or adopts the application's own, and names the types of its
--- columns.
+-- Refuses what cannot be adopted, before anything is created.
+-- A migration that fails leaves goose's own table behind. So this one has no transaction: its first
+-- statement takes that table away as well, and its second one fails.
 
+-- +goose NO TRANSACTION
 -- +goose Up
--- Citus, which carries the column and the domains to its workers, asks for this; elsewhere the
--- setting means nothing.
-SET LOCAL citus.multi_shard_modify_mode = 'sequential';
 -- +goose StatementBegin
 DO $$
 DECLARE
     v_schema CONSTANT text := current_schema();
-    v_table regclass := to_regclass(format('%I.notifications', current_schema()));
+    v_table CONSTANT regclass := to_regclass(format('%I.notifications', current_schema()));
     v_kind "char";
     v_problems text;
-    v_domains text;
+    v_refusal json;
 BEGIN
     -- A second table in front of the application's would hide its rows from the application.
     IF v_table IS NULL AND to_regclass('notifications') IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_schema_name',
-            MESSAGE = format(
+        v_refusal := json_build_object(
+            'code', 'invalid_schema_name',
+            'message', format(
                 '%s is not in schema %I, the first of the search_path',
                 to_regclass('notifications')::text,
                 v_schema
             ),
-            HINT = 'Install into the schema of the notifications table: '
-                'set SCHEMA, or the search_path of the connection.';
-    END IF;
-
-    IF v_table IS NULL THEN
-        CREATE TABLE notifications (
-            id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-            user_id uuid NOT NULL,
-            type text,
-            title text,
-            message text,
-            data jsonb,
-            status text DEFAULT 'unread',
-            read_at timestamptz,
-            created_at timestamptz NOT NULL DEFAULT now(),
-            deleted_at timestamptz
-        ) WITH (
-            -- Counting users by an index-only scan is cheap only while the visibility map is fresh.
-            autovacuum_vacuum_scale_factor = 0.01,
-            autovacuum_vacuum_insert_scale_factor = 0.01,
-            autovacuum_analyze_scale_factor = 0.02
+            'hint', 'Nothing was changed. Install into the schema of the notifications table: '
+                'set SCHEMA, or the search_path of the connection.'
         );
-        COMMENT ON TABLE notifications IS
-        'Inbox of every user. A notification is live while deleted_at IS NULL; '
-        'cleanup_notifications() soft-deletes the oldest read ones.';
-        COMMENT ON COLUMN notifications.status IS
-        '''unread'' or ''read''; only exactly ''read'' is ever cleaned up.';
-        COMMENT ON COLUMN notifications.deleted_at IS
-        'When the notification was soft-deleted. Rows of one cleanup run share the run''s '
-        'started_at.';
-        v_table := 'notifications'::regclass;
     END IF;
 
     SELECT c.relkind
@@ -231,70 +202,51 @@ BEGIN
                 )
             )
     )
-    SELECT
-        (SELECT string_agg(p.problem, '; ') FROM problems AS p),
-        -- The bare type, so that no value is cut, rounded or refused on its way through a routine;
-        -- with the collation of the column, by which alone two users are one.
-        (
-            SELECT string_agg(
-                format(
-                    'CREATE DOMAIN %I AS %s%s;',
-                    'notification_' || c.attname,
-                    format_type(c.type, -1),
-                    (
-                        SELECT format(' COLLATE %I.%I', namespace.nspname, used.collname)
-                        FROM pg_collation AS used
-                        JOIN pg_namespace AS namespace ON namespace.oid = used.collnamespace
-                        WHERE used.oid = c.attcollation
-                    )
-                ),
-                ' '
-            )
-            FROM column_of AS c
-            WHERE c.attname IN ('user_id', 'id', 'created_at')
-        )
-    INTO
-        v_problems,
-        v_domains;
-
+    SELECT string_agg(p.problem, '; ')
+    INTO v_problems
+    FROM problems AS p
+    WHERE v_table IS NOT NULL;
     IF v_problems IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'datatype_mismatch',
-            MESSAGE = format('%s cannot be adopted: %s', v_table::text, v_problems),
-            HINT = 'Nothing was changed. Adapt the table, or give notification-cleanup a schema of '
+        v_refusal := json_build_object(
+            'code', 'datatype_mismatch',
+            'message', format('%s cannot be adopted: %s', v_table::text, v_problems),
+            'hint', 'Nothing was changed. Adapt the table, or give notification-cleanup a schema of '
                 'its own with an updatable view: CREATE VIEW cleanup.notifications AS SELECT ctid, '
                 'tableoid, id, recipient_id AS user_id, CASE WHEN read_at IS NULL THEN ''unread'' '
-                'ELSE ''read'' END AS status, sent_at AS created_at, deleted_at FROM messages.';
+                'ELSE ''read'' END AS status, sent_at AS created_at, deleted_at FROM messages.'
+        );
     END IF;
 
-    IF NOT EXISTS (
-        SELECT
-        FROM pg_attribute AS a
-        WHERE a.attrelid = v_table
-            AND a.attname = 'deleted_at'
-            AND NOT a.attisdropped
-    ) THEN
-        -- Instant once it has its lock; while it waits for that, it would stop the whole
-        -- application.
-        IF current_setting('lock_timeout') = '0' THEN
-            PERFORM set_config('lock_timeout', '2s', true);
+    PERFORM set_config('notification_cleanup.refusal', coalesce(v_refusal::text, ''), false);
+    IF v_refusal IS NOT NULL
+        AND to_regclass(format('%I.notification_cleanup_schema_version', v_schema)) IS NOT NULL
+        AND current_setting('transaction_read_only') = 'off'
+    THEN
+        IF NOT EXISTS (
+            SELECT
+            FROM notification_cleanup_schema_version AS v
+            WHERE v.version_id > 0
+        ) THEN
+            DROP TABLE notification_cleanup_schema_version;
         END IF;
-        ALTER TABLE notifications ADD COLUMN deleted_at timestamptz;
     END IF;
-
-    -- Dynamic, because the types are the application's.
-    EXECUTE v_domains;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON DOMAIN notification_user_id IS
-'The type of notifications.user_id, without a length, so that the routines fit any application. A '
-'client can pass any of them as $1::text[]::notification_user_id[].';
-COMMENT ON DOMAIN notification_id IS 'The type of notifications.id, without a length.';
-COMMENT ON DOMAIN notification_created_at IS
-'The type of notifications.created_at, without a precision.';
-REVOKE ALL ON DOMAIN notification_user_id, notification_id, notification_created_at FROM PUBLIC;
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_refusal CONSTANT json := nullif(current_setting('notification_cleanup.refusal'), '')::json;
+BEGIN
+    IF v_refusal IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = v_refusal ->> 'code',
+            MESSAGE = v_refusal ->> 'message',
+            HINT = v_refusal ->> 'hint';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
 
 -- +goose Down
--- The notifications table stays, with its rows and deleted_at: they are the application's.
-DROP DOMAIN notification_user_id, notification_id, notification_created_at;
+SELECT;

@@ -1,7 +1,172 @@
--- The history of the runs, whose row type is what cleanup_notifications() returns,
--- and what a run that has not ended still has before it.
+-- Creates the notifications table, or adopts the application's own; names the types of its columns;
+-- and creates the history of the runs, whose row type is what cleanup_notifications() returns, and
+-- what a run that has not ended still has before it.
 
 -- +goose Up
+-- Citus, which carries the column and the domains to its workers, asks for this; elsewhere the
+-- setting means nothing.
+SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+
+-- frozen copy of sql/rights/remember_objects.sql
+-- Frozen at the beginning of each migration that creates objects: what is there already keeps its
+-- grants.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    PERFORM set_config(
+        'notification_cleanup.existing',
+        (
+            SELECT coalesce(array_agg(format('%s %s', o.class, o.oid)), '{}')::text
+            FROM (
+                SELECT
+                    c.tableoid AS class,
+                    c.oid,
+                    c.relnamespace AS namespace
+                FROM pg_class AS c
+                UNION ALL
+                SELECT
+                    p.tableoid,
+                    p.oid,
+                    p.pronamespace
+                FROM pg_proc AS p
+                UNION ALL
+                SELECT
+                    t.tableoid,
+                    t.oid,
+                    t.typnamespace
+                FROM pg_type AS t
+            ) AS o
+            JOIN pg_namespace AS namespace ON namespace.oid = o.namespace
+            WHERE namespace.nspname = current_schema()
+        ),
+        true
+    );
+END
+$$;
+-- +goose StatementEnd
+-- end of sql/rights/remember_objects.sql
+
+-- +goose StatementBegin
+DO $$
+BEGIN
+    -- goose has just created its own table, which is to be as private as what follows.
+    PERFORM set_config(
+        'notification_cleanup.existing',
+        (
+            SELECT coalesce(array_agg(existing.object), '{}')::text
+            FROM unnest(current_setting('notification_cleanup.existing')::text[])
+                AS existing (object)
+            WHERE existing.object NOT IN (
+                SELECT format('%s %s', c.tableoid, c.oid)
+                FROM pg_class AS c
+                WHERE c.oid IN (
+                    to_regclass('notification_cleanup_schema_version'),
+                    to_regclass('notification_cleanup_schema_version_id_seq')
+                )
+            )
+        ),
+        true
+    );
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_table regclass := to_regclass(format('%I.notifications', current_schema()));
+    v_column record;
+    v_base record;
+BEGIN
+    IF v_table IS NULL THEN
+        CREATE TABLE notifications (
+            id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+            user_id uuid NOT NULL,
+            type text,
+            title text,
+            message text,
+            data jsonb,
+            status text DEFAULT 'unread',
+            read_at timestamptz,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            deleted_at timestamptz
+        ) WITH (
+            -- Counting users by an index-only scan is cheap only while the visibility map is fresh.
+            autovacuum_vacuum_scale_factor = 0.01,
+            autovacuum_vacuum_insert_scale_factor = 0.01,
+            autovacuum_analyze_scale_factor = 0.02
+        );
+        COMMENT ON TABLE notifications IS
+        'Inbox of every user. A notification is live while deleted_at IS NULL; '
+        'cleanup_notifications() soft-deletes the oldest read ones.';
+        COMMENT ON COLUMN notifications.status IS
+        '''unread'' or ''read''; only exactly ''read'' is ever cleaned up.';
+        COMMENT ON COLUMN notifications.deleted_at IS
+        'When the notification was soft-deleted. Rows of one cleanup run share the run''s '
+        'started_at.';
+        v_table := 'notifications'::regclass;
+    END IF;
+
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_attribute AS a
+        WHERE a.attrelid = v_table
+            AND a.attname = 'deleted_at'
+            AND NOT a.attisdropped
+    ) THEN
+        -- Instant once it has its lock; while it waits for that, it would stop the whole
+        -- application.
+        IF current_setting('lock_timeout') = '0' THEN
+            PERFORM set_config('lock_timeout', '2s', true);
+        END IF;
+        ALTER TABLE notifications ADD COLUMN deleted_at timestamptz;
+    END IF;
+
+    -- The bare type, so that no value is cut, rounded or refused on its way through a routine; with
+    -- the collation of the column, by which alone two users are one.
+    FOR v_column IN
+        SELECT
+            a.attname,
+            a.atttypid AS type,
+            (
+                SELECT format('COLLATE %I.%I', namespace.nspname, used.collname)
+                FROM pg_collation AS used
+                JOIN pg_namespace AS namespace ON namespace.oid = used.collnamespace
+                WHERE used.oid = a.attcollation
+            ) AS collation
+        FROM pg_attribute AS a
+        WHERE a.attrelid = v_table
+            AND a.attname IN ('user_id', 'id', 'created_at')
+    LOOP
+        -- A domain of the application's stands for what it is made of.
+        LOOP
+            SELECT
+                t.typtype,
+                t.typbasetype
+            INTO v_base
+            FROM pg_type AS t
+            WHERE t.oid = v_column.type;
+            EXIT WHEN v_base.typtype <> 'd';
+            v_column.type := v_base.typbasetype;
+        END LOOP;
+        -- Dynamic, because the types are the application's.
+        EXECUTE format(
+            'CREATE DOMAIN %I AS %s %s',
+            'notification_' || v_column.attname,
+            format_type(v_column.type, -1),
+            v_column.collation
+        );
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON DOMAIN notification_user_id IS
+'The type of notifications.user_id, without a length, so that the routines fit any application. A '
+'client can pass any of them as $1::text[]::notification_user_id[].';
+COMMENT ON DOMAIN notification_id IS 'The type of notifications.id, without a length.';
+COMMENT ON DOMAIN notification_created_at IS
+'The type of notifications.created_at, without a precision.';
+
 CREATE TABLE IF NOT EXISTS notification_cleanup_runs (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp() UNIQUE,
@@ -167,12 +332,74 @@ COMMENT ON COLUMN notification_cleanup_suspension.suspended_by IS
     'Database user who connected to suspend it.';
 COMMENT ON COLUMN notification_cleanup_suspension.application_name IS
     'application_name of that connection.';
-REVOKE ALL ON TABLE
-    notification_cleanup_runs,
-    notification_cleanup_open_runs,
-    notification_cleanup_batches,
-    notification_cleanup_suspension
-FROM PUBLIC;
+
+-- frozen copy of sql/rights/revoke_default_grants.sql
+-- Frozen at the end of each migration that creates objects: nobody but the owner may use what is
+-- new, whomever the default privileges of this role, schema or database name. A grant that somebody
+-- makes later stays, since this is only for what was not there when the migration began.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_revoke text;
+BEGIN
+    FOR v_revoke IN
+        WITH objects AS (
+            SELECT
+                c.tableoid AS class,
+                c.oid,
+                c.relnamespace AS namespace,
+                CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+                c.oid::regclass::text AS name,
+                c.relowner AS owner,
+                c.relacl AS privileges
+            FROM pg_class AS c
+            WHERE c.relkind IN ('r', 'p', 'v', 'S')
+            UNION ALL
+            SELECT
+                p.tableoid,
+                p.oid,
+                p.pronamespace,
+                'ROUTINE',
+                p.oid::regprocedure::text,
+                p.proowner,
+                coalesce(p.proacl, acldefault('f', p.proowner))
+            FROM pg_proc AS p
+            UNION ALL
+            SELECT
+                t.tableoid,
+                t.oid,
+                t.typnamespace,
+                'DOMAIN',
+                t.oid::regtype::text,
+                t.typowner,
+                coalesce(t.typacl, acldefault('T', t.typowner))
+            FROM pg_type AS t
+            WHERE t.typtype = 'd'
+        )
+        SELECT DISTINCT format(
+            'REVOKE ALL ON %s %s FROM %s',
+            o.kind,
+            o.name,
+            CASE
+                WHEN granted.grantee = 0 THEN 'PUBLIC'
+                ELSE granted.grantee::regrole::text
+            END
+        )
+        FROM objects AS o
+        JOIN pg_namespace AS namespace ON namespace.oid = o.namespace
+            AND namespace.nspname = current_schema()
+        CROSS JOIN aclexplode(o.privileges) AS granted
+        WHERE granted.grantee <> o.owner
+            AND format('%s %s', o.class, o.oid) NOT IN (
+                SELECT unnest(current_setting('notification_cleanup.existing')::text[])
+            )
+    LOOP
+        EXECUTE v_revoke;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+-- end of sql/rights/revoke_default_grants.sql
 
 -- +goose Down
 DROP TABLE
@@ -191,3 +418,5 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+-- The notifications table stays, with its rows and deleted_at: they are the application's.
+DROP DOMAIN notification_user_id, notification_id, notification_created_at;
