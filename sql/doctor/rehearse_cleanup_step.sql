@@ -32,6 +32,7 @@ DECLARE
     v_created_at CONSTANT notification_created_at := (rehearse_cleanup_step.batch).created_ats[1];
     v_run notification_cleanup_runs;
     v_sweep record;
+    v_deleted_at timestamptz;
 BEGIN
     -- A number that no run has, nor a rehearsal in another session: none is missing afterwards.
     INSERT INTO notification_cleanup_runs (id, max_notifications, min_keep)
@@ -52,13 +53,17 @@ BEGIN
         rehearse_cleanup_step.outcome := 'held';
         rehearse_cleanup_step.message := 'another session holds it, or has changed it';
     ELSE
-        PERFORM
+        SELECT n.deleted_at
+        INTO v_deleted_at
         FROM notifications AS n
         WHERE n.id = v_id
             AND n.user_id = v_user_id
-            AND n.created_at = v_created_at
-            AND n.deleted_at = v_run.started_at;
-        rehearse_cleanup_step.outcome := CASE WHEN FOUND THEN 'works' ELSE 'kept' END;
+            AND n.created_at = v_created_at;
+        rehearse_cleanup_step.outcome := CASE
+            WHEN NOT FOUND THEN 'fails'
+            WHEN v_deleted_at IS DISTINCT FROM v_run.started_at THEN 'kept'
+            ELSE 'works'
+        END;
     END IF;
 
     IF rehearse_cleanup_step.outcome IN ('accepted', 'works')
@@ -86,6 +91,10 @@ EXCEPTION
         ELSIF rehearse_cleanup_step.outcome = 'kept' THEN
             rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is';
             rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
+        ELSIF rehearse_cleanup_step.outcome = 'fails' THEN
+            rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that it could '
+                'be neither restored nor purged';
+            rehearse_cleanup_step.advice := 'Let the view show what is deleted as well.';
         END IF;
     WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
         rehearse_cleanup_step.outcome := 'held';

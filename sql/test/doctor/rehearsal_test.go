@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -266,4 +267,173 @@ func wantSame(d *pgtest.Database, rehearsed rehearsal) {
 		(rehearsed.Outcome == "works") != (gone > 0) {
 		d.T.Errorf("rehearsed was %+v; it ends with error %v, and %d are gone", rehearsed, err, gone)
 	}
+}
+
+// outcomesOf returns the outcomes of the steps, in their order.
+func outcomesOf(d *pgtest.Database) string {
+	d.T.Helper()
+	return strings.Join(pgtest.All[string](d, `
+		SELECT concat_ws(': ', outcome, message) FROM rehearse_notification_cleanup()`), "; ")
+}
+
+// wantOutcomes compares what each step comes to; all of them are said to come to the same.
+func wantOutcome(d *pgtest.Database, want string) {
+	d.T.Helper()
+	for _, got := range strings.Split(outcomesOf(d), "; ") {
+		if !strings.HasPrefix(got, want) {
+			d.T.Errorf("it comes to %s, want %s", got, want)
+		}
+	}
+}
+
+func TestTheRehearsalWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Adopt(t, inbox)
+	d.Exec("DELETE FROM notifications WHERE id > 6")
+	d.Exec("SET statement_timeout = '5s'")
+	d.Hold("id < 6")
+	wantOutcome(d, "works: done to 6")
+	d.Hold("id = 6")
+	if got := outcomesOf(d); !strings.HasPrefix(got, "held: ") {
+		t.Errorf("of what others hold it says %s", got)
+	}
+	wantWrong(d, "")
+	d.OpenSession().Exec("BEGIN; LOCK notification_cleanup_batches IN EXCLUSIVE MODE")
+	if got := outcomesOf(d); !strings.HasPrefix(got, "held: ") {
+		t.Errorf("of a table that others have locked it says %s", got)
+	}
+}
+
+func TestTheRehearsalLeavesNothingToWhoeverAsks(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Adopt(t, inbox)
+	d.Exec(`
+		CREATE TABLE parent (id bigint PRIMARY KEY);
+		INSERT INTO parent VALUES (7);
+		CREATE TABLE child (id bigint REFERENCES parent DEFERRABLE INITIALLY DEFERRED)`)
+	observer := d.OpenSession()
+	for _, isolation := range []string{"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"} {
+		d.Exec("BEGIN ISOLATION LEVEL " + isolation)
+		d.Exec("INSERT INTO child VALUES (7)")
+		wantOutcome(d, "works")
+		observer.WantNothingLocked()
+		d.Exec("DELETE FROM parent; DELETE FROM child; COMMIT") // deferred as they were
+		d.Exec("INSERT INTO parent VALUES (7)")
+	}
+	if run := d.Plan(""); run.ID != 1 {
+		t.Errorf("the first run is number %d", run.ID)
+	}
+}
+
+func TestTheRehearsalSaysWhyItTriesNothing(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Adopt(t, inbox)
+	d.Exec("SET notification_cleanup.rehearsal = off")
+	wantOutcome(d, "not tried: notification_cleanup.rehearsal is off")
+	d.Exec("SET notification_cleanup.rehearsal = on; BEGIN READ ONLY")
+	wantOutcome(d, "not tried: nothing can be written in a read-only transaction")
+	wantWrong(d, "")
+	d.Exec("COMMIT")
+	d.Exec("SET ROLE " + d.RoleTo("watch"))
+	wantOutcome(d, "not tried: this role may not do it")
+	d.Exec("RESET ROLE")
+	wantOutcome(d, "works")
+	d.Exec("UPDATE notifications SET status = 'unread'")
+	wantOutcome(d, "accepted: the server takes the statement, but no read notification was found")
+}
+
+func TestTheRehearsalReadsSomePagesOnly(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.RowsPerPage(1)
+	d.Insert(pgtest.Alice, "unread", 1, 10000)
+	d.Exec("UPDATE notifications SET status = 'read' WHERE id = " + pgtest.Key(9990))
+	for _, statistics := range []string{"none", "fresh"} {
+		if statistics == "fresh" {
+			d.Exec("ANALYZE notifications")
+		}
+		for _, function := range []string{
+			"find_notifications_to_rehearse(6)",
+			"sample_notification_statuses()",
+		} {
+			type plan struct {
+				Plan struct {
+					Hit  int `json:"Shared Hit Blocks"`
+					Read int `json:"Shared Read Blocks"`
+				}
+			}
+			explained := pgtest.Decode[[]plan](t, pgtest.One[string](d,
+				"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT FROM "+function))[0].Plan
+			if pages := explained.Hit + explained.Read; pages < 500 || pages > 2500 {
+				t.Errorf("%s reads %d pages, statistics: %s", function, pages, statistics)
+			}
+		}
+	}
+}
+
+// shapes are tables and views of an application, and where the rows lie.
+var shapes = map[string]struct {
+	create []string
+	rows   string
+}{
+	"hash":          {[]string{pgtest.Partitioned["hash"]}, "notifications"},
+	"range":         {[]string{pgtest.Partitioned["range"]}, "notifications"},
+	"range of hash": {[]string{pgtest.Partitioned["range of hash"]}, "notifications"},
+	"a child by INHERITS": {
+		[]string{plain, "CREATE TABLE child () INHERITS (notifications)"},
+		"child",
+	},
+	"a view": {pgtest.InboxView, "notifications"},
+}
+
+func TestTheRehearsalIsOfAnyTable(t *testing.T) {
+	t.Parallel()
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, shape.create...)
+			wantOutcome(d, "accepted")
+			if name == "a view" {
+				d.Exec("INSERT INTO messages SELECT i, 1, '2025-03-01', '2025-02-01'" +
+					" FROM generate_series(1, 5) AS i")
+			} else {
+				d.Exec("INSERT INTO " + shape.rows + " (id, user_id, status, created_at)" +
+					" SELECT i, i, 'read', '2025-02-01' FROM generate_series(1, 5) AS i")
+			}
+			wantOutcome(d, "works")
+			for _, table := range pgtest.All[string](d,
+				"SELECT relation::text FROM notification_tables() WHERE is_leaf") {
+				d.Exec("ALTER TABLE " + table + " ADD CONSTRAINT c CHECK (random() < 0) NOT VALID")
+			}
+			if got := outcomesOf(d); !strings.HasPrefix(got, "fails: ") {
+				t.Errorf("where no row may be written it says %s", got)
+			}
+		})
+	}
+}
+
+func TestTheRehearsalTriesWithTheRightsOfTheOwnerOfAView(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Adopt(t, pgtest.InboxView...)
+	d.Exec("CREATE ROLE " + d.RoleName() + "; GRANT ALL ON SCHEMA retention TO " + d.RoleName() +
+		"; GRANT SELECT ON messages TO " + d.RoleName() +
+		"; ALTER VIEW notifications OWNER TO " + d.RoleName())
+	t.Cleanup(func() { d.Exec("DROP OWNED BY " + d.RoleName() + " CASCADE") })
+	for _, insert := range []string{
+		"SELECT",
+		"INSERT INTO messages VALUES (1, 1, '2025-03-01', '2025-02-01')",
+	} {
+		d.Exec(insert)
+		wantWrong(d, "indexes, rehearsal", "permission denied for table messages", "owner of the view")
+	}
+	d.Exec("GRANT UPDATE, DELETE ON messages TO " + d.RoleName())
+	wantWrong(d, "indexes")
+}
+
+func TestTheRehearsalFindsAViewThatHidesWhatIsDeleted(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Adopt(t, append(slices.Clone(pgtest.InboxView[:2]),
+		pgtest.InboxView[2]+" WHERE removed_at IS NULL", pgtest.InboxView[3])...)
+	d.Exec("INSERT INTO messages VALUES (1, 1, '2025-03-01', '2025-02-01')")
+	wantWrong(d, "indexes, rehearsal", "the view hides it once it is deleted")
 }
