@@ -18,7 +18,7 @@ func TestTheDoctorOfTheProgramFailsWhereSomethingIsWrong(t *testing.T) {
 	if status != 0 || stdout != rows() || stderr != "" {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
 	}
-	if text := asText(t, d, "doctor"); strings.Count(text, "\n") != 14 ||
+	if text := asText(t, d, "doctor"); strings.Count(text, "\n") != 17 ||
 		!strings.Contains(text, "\nok    server               a primary\n") {
 		t.Errorf("text is\n%s", text)
 	}
@@ -38,7 +38,7 @@ func TestTheDoctorOfTheProgramFailsWhereSomethingIsWrong(t *testing.T) {
 	const warns = "\nwarning  indexes              notifications has no valid one for live" +
 		" notifications\n                              -> CREATE INDEX CONCURRENTLY" +
 		" notifications_live_idx "
-	if status != 1 || strings.Count(stdout, "\n") != 16 || !strings.Contains(stdout, says) ||
+	if status != 1 || strings.Count(stdout, "\n") != 19 || !strings.Contains(stdout, says) ||
 		!strings.Contains(stdout, warns) {
 		t.Errorf("exit status %d, text is\n%s", status, stdout)
 	}

@@ -56,6 +56,7 @@ func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnCon
 		if err := a.buildIndexes(ctx, db); err != nil {
 			return fmt.Errorf("build indexes: %w", err)
 		}
+		a.rehearse(ctx)
 	}
 	states, err := migrator.Status(ctx)
 	if err != nil {

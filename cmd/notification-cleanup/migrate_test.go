@@ -30,6 +30,32 @@ func TestMigrateUpTwiceDownTwiceAndUp(t *testing.T) {
 	}
 }
 
+func TestMigrateUpRehearsesARun(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ also, says string }{
+		"what works": {
+			"SELECT",
+			`"msg":"rehearsed","step":"soft-delete","outcome":"works"`,
+		},
+		"what will fail": {
+			"ALTER TABLE notifications ADD deleted_at timestamptz CHECK (deleted_at IS NULL)",
+			`"level":"WARN","msg":"rehearsed","step":"soft-delete","outcome":"fails"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Empty(t)
+			d.Exec(pgtest.ApplicationTable)
+			d.Exec(test.also)
+			env := map[string]string{"LOG_FORMAT": "json"}
+			_, stderr, status := command(t, d, env, "migrate", "up")
+			if status != 0 || !strings.Contains(stderr, test.says) {
+				t.Errorf("exit status %d, stderr %s, want %s", status, stderr, test.says)
+			}
+		})
+	}
+}
+
 func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
