@@ -16,8 +16,8 @@ BEGIN
         SET LOCAL citus.propagate_set_commands = 'local';
         SET LOCAL jit = off;
         SET LOCAL enable_tidscan = on;
-        SET LOCAL enable_nestloop = on;
-        SET LOCAL enable_hashjoin = off;
+        SET LOCAL enable_nestloop = off;
+        SET LOCAL enable_hashjoin = on;
         SET LOCAL enable_mergejoin = off;
         SET LOCAL enable_seqscan = off;
         SET LOCAL enable_indexscan = off;

@@ -20,8 +20,8 @@ SET timezone = 'UTC'
 -- Planned as the sweep is: see there.
 SET plan_cache_mode = force_custom_plan
 SET enable_tidscan = on
-SET enable_nestloop = on
-SET enable_hashjoin = off
+SET enable_nestloop = off
+SET enable_hashjoin = on
 SET enable_mergejoin = off
 SET enable_seqscan = off
 SET enable_indexscan = off
@@ -70,6 +70,7 @@ BEGIN
             explain_cleanup_shortfall.kept IS NULL
             OR doomed.number <> ALL (explain_cleanup_shortfall.kept)
         )
+        AND n.ctid = ANY (v_batch.places)
         AND n.deleted_at IS NULL
         AND n.status = 'read'
         AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
