@@ -18,8 +18,8 @@ func TestTheDoctorOfTheProgramFailsWhereSomethingIsWrong(t *testing.T) {
 	if status != 0 || stdout != rows() || stderr != "" {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
 	}
-	if text := asText(t, d, "doctor"); strings.Count(text, "\n") != 17 ||
-		!strings.Contains(text, "\nok    server               a primary\n") {
+	if text := asText(t, d, "doctor"); strings.Count(text, "\n") != 18 ||
+		!strings.Contains(text, "\nok    server                 a primary\n") {
 		t.Errorf("text is\n%s", text)
 	}
 	d.Exec("DROP INDEX notifications_live_idx")
@@ -33,12 +33,12 @@ func TestTheDoctorOfTheProgramFailsWhereSomethingIsWrong(t *testing.T) {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
 	}
 	stdout, _, status = command(t, d, map[string]string{"FORMAT": "text"}, "doctor")
-	const says = "\nfailure  table                id has no unique index\n" +
-		"                              -> Undo that, or adopt it"
-	const warns = "\nwarning  indexes              notifications has no valid one for live" +
-		" notifications\n                              -> CREATE INDEX CONCURRENTLY" +
+	const says = "\nfailure  table                  id has no unique index\n" +
+		"                                -> Undo that, or adopt it"
+	const warns = "\nwarning  indexes                notifications has no valid one for live" +
+		" notifications\n                                -> CREATE INDEX CONCURRENTLY" +
 		" notifications_live_idx "
-	if status != 1 || strings.Count(stdout, "\n") != 19 || !strings.Contains(stdout, says) ||
+	if status != 1 || strings.Count(stdout, "\n") != 20 || !strings.Contains(stdout, says) ||
 		!strings.Contains(stdout, warns) {
 		t.Errorf("exit status %d, text is\n%s", status, stdout)
 	}
