@@ -76,10 +76,18 @@ BEGIN
         FROM (VALUES ('id'), ('user_id'), ('status'), ('created_at')) AS required (name)
         WHERE required.name NOT IN (SELECT c.attname FROM column_of AS c)
         UNION ALL
-        SELECT format('column %s is missing from the view', required.name)
-        FROM (VALUES ('deleted_at'), ('ctid'), ('tableoid')) AS required (name)
+        SELECT format(
+            'the view does not show %s of the table behind it',
+            string_agg(required.name, ', ' ORDER BY required.number)
+        )
+        FROM (VALUES
+            (1, 'ctid'),
+            (2, 'tableoid'),
+            (3, 'deleted_at')
+        ) AS required (number, name)
         WHERE v_kind = 'v'
             AND required.name NOT IN (SELECT c.attname FROM column_of AS c)
+        HAVING count(*) > 0
         UNION ALL
         SELECT
             'deleted_at of the view cannot be updated: '
@@ -210,10 +218,20 @@ BEGIN
         v_refusal := json_build_object(
             'code', 'datatype_mismatch',
             'message', format('%s cannot be adopted: %s', v_table::text, v_problems),
-            'hint', 'Nothing was changed. Adapt the table, or give notification-cleanup a schema of '
-                'its own with an updatable view: CREATE VIEW cleanup.notifications AS SELECT ctid, '
-                'tableoid, id, recipient_id AS user_id, CASE WHEN read_at IS NULL THEN ''unread'' '
-                'ELSE ''read'' END AS status, sent_at AS created_at, deleted_at FROM messages.'
+            'hint', CASE
+                WHEN v_kind = 'v' THEN format(
+                    'Nothing was changed. A view can be given more columns, as its last ones: '
+                    'CREATE OR REPLACE VIEW %I.notifications AS SELECT ..., ctid, tableoid '
+                    'FROM ...; now it is %s',
+                    v_schema,
+                    pg_get_viewdef(v_table, true)
+                )
+                ELSE 'Nothing was changed. Adapt the table, or give notification-cleanup a schema '
+                    'of its own with an updatable view: CREATE VIEW cleanup.notifications AS SELECT '
+                    'ctid, tableoid, id, recipient_id AS user_id, CASE WHEN read_at IS NULL THEN '
+                    '''unread'' ELSE ''read'' END AS status, sent_at AS created_at, deleted_at '
+                    'FROM messages.'
+            END
         );
     END IF;
 

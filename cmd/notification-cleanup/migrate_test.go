@@ -139,11 +139,15 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 			CREATE VIEW notifications AS SELECT 1 AS id, 1 AS user_id, 'read'::text AS status,
 				now() AS created_at`,
 			[]string{
-				"deleted_at is missing",
-				"ctid is missing from the view",
-				"tableoid is missing from the view",
-				"CREATE VIEW cleanup.notifications AS SELECT ctid, tableoid, id",
+				"the view does not show ctid, tableoid, deleted_at of the table behind it",
+				"CREATE OR REPLACE VIEW public.notifications AS SELECT ..., ctid, tableoid FROM",
+				"now it is SELECT 1 AS id",
 			}},
+		"view that lacks one": {`
+			CREATE TABLE inbox (id integer, user_id integer, status text, created_at timestamptz,
+				deleted_at timestamptz);
+			CREATE VIEW notifications AS SELECT *, ctid FROM inbox`,
+			[]string{"the view does not show tableoid of the table behind it"}},
 		"view of something else": {`
 			CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS tableoid, 1 AS id, 1 AS user_id,
 				'read'::text AS status, now() AS created_at, now() AS deleted_at`,

@@ -27,5 +27,15 @@ SELECT
         )
     ) AS found,
     'A run deletes those with status ''read'' only, so it may find nothing. Where the application '
-    'writes that otherwise, let a view show it as ''read''.' AS advice
+    'writes that otherwise, let '
+    || CASE
+        WHEN EXISTS (
+            SELECT
+            FROM pg_class AS c
+            WHERE c.oid = to_regclass('notifications')
+                AND c.relkind = 'v'
+        ) THEN 'the view'
+        ELSE 'a view'
+    END
+    || ' show it as ''read''.' AS advice
 FROM sampled AS s;
