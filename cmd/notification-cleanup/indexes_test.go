@@ -47,7 +47,8 @@ func TestIndexesOfPartitionsAreBuiltAgainAfterAFailure(t *testing.T) {
 	d.Exec("BEGIN; LOCK TABLE p2 IN ROW EXCLUSIVE MODE") // CONCURRENTLY waits for it in the middle
 	_, stderr, status := command(t, d, nil, "migrate", "up")
 	d.Exec("COMMIT")
-	const half = `p1 (user_id) WHERE (deleted_at IS NULL) t, p2 (user_id) WHERE (deleted_at IS NULL) f`
+	const half = "p1 (user_id) WHERE (deleted_at IS NULL) t, " +
+		"p2 (user_id) WHERE (deleted_at IS NULL) f"
 	if got := pgtest.One[string](d, pgtest.IndexesOfPartitions); status != 1 ||
 		!strings.Contains(stderr, "55P03") ||
 		got != half {
@@ -66,7 +67,8 @@ func TestAnIndexOfTheApplicationServesUnderAnyName(t *testing.T) {
 		CREATE INDEX bare ON notifications (deleted_at);
 		CREATE INDEX no_key ON "P 3" (created_at, user_id) WHERE deleted_at IS NULL;
 		CREATE INDEX no_condition ON "P 3" (user_id);
-		CREATE INDEX other_condition ON "P 3" (user_id) WHERE deleted_at IS NULL AND status = 'read';
+		CREATE INDEX other_condition ON "P 3" (user_id)
+		WHERE deleted_at IS NULL AND status = 'read';
 		CREATE INDEX no_order ON "P 3" USING hash (user_id) WHERE deleted_at IS NULL`)
 	_, stderr := migrateTo(t, d, "up")
 	if n := strings.Count(stderr, "CREATE INDEX"); n != 1 ||
@@ -113,12 +115,16 @@ func TestMigrateUpBuildsAnIndexThatIsGoneOrInvalid(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(`
 		DROP INDEX notifications_live_idx;
-		UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'notifications_deleted_idx'::regclass`)
+		UPDATE pg_index SET indisvalid = false
+		WHERE indexrelid = 'notifications_deleted_idx'::regclass`)
 	migrateTo(t, d, "up")
 	if n := pgtest.One[int](d, `
 		SELECT count(*)
 		FROM pg_index
-		WHERE indexrelid IN ('notifications_live_idx'::regclass, 'notifications_deleted_idx'::regclass)
+		WHERE indexrelid IN (
+				'notifications_live_idx'::regclass,
+				'notifications_deleted_idx'::regclass
+			)
 			AND indisvalid`); n != 2 {
 		t.Errorf("%d of 2 indexes are valid", n)
 	}
@@ -132,11 +138,12 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 	}{
 		"view": {pgtest.InboxView, []string{
 			"CREATE INDEX CONCURRENTLY ON public.messages (recipient) WHERE (removed_at IS NULL);",
-			"CREATE INDEX CONCURRENTLY ON public.messages (removed_at) WHERE (removed_at IS NOT NULL);"}},
+			"CREATE INDEX CONCURRENTLY ON public.messages (removed_at)" +
+				" WHERE (removed_at IS NOT NULL);"}},
 		"view of a view": {[]string{
 			`
-				CREATE TABLE "In Box" (id bigint PRIMARY KEY, kind varchar(10), number integer, "Read" boolean,
-					made timestamp(0), gone timestamptz)`,
+				CREATE TABLE "In Box" (id bigint PRIMARY KEY, kind varchar(10), number integer,
+					"Read" boolean, made timestamp(0), gone timestamptz)`,
 			`
 				CREATE VIEW users_inbox AS
 				SELECT *, ctid, tableoid FROM "In Box" AS n WHERE kind IN ('user', 'n.')`,
@@ -154,7 +161,8 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 			pgtest.Partitioned["range"],
 			`ALTER TABLE notifications RENAME TO inbox; ALTER TABLE inbox RENAME user_id TO owner`,
 			`
-				CREATE VIEW notifications AS SELECT ctid, tableoid, id, owner AS user_id, status, created_at, deleted_at
+				CREATE VIEW notifications AS
+				SELECT ctid, tableoid, id, owner AS user_id, status, created_at, deleted_at
 				FROM inbox`}, []string{
 			"CREATE INDEX CONCURRENTLY ON public.p1 (owner) WHERE (deleted_at IS NULL);",
 			"CREATE INDEX CONCURRENTLY ON public.p2 (owner) WHERE (deleted_at IS NULL);",
@@ -185,7 +193,8 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 			}
 			for range 2 { // nothing is built
 				if got := printed(); !slices.Equal(got, test.prints) {
-					t.Errorf("prints\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.prints, "\n"))
+					t.Errorf("prints\n%s\nwant\n%s",
+						strings.Join(got, "\n"), strings.Join(test.prints, "\n"))
 				}
 			}
 			for _, statement := range test.prints {

@@ -1,5 +1,5 @@
--- sql/doctor/check_statuses.sql: only 'read' is deletable, written exactly so. Where the application
--- writes READ, or 1, nothing ever goes. A sample tells.
+-- sql/doctor/check_statuses.sql: only 'read' is deletable, written exactly so. Where the
+-- application writes READ, or 1, nothing ever goes. A sample tells.
 WITH sampled AS (
     SELECT
         s.status,

@@ -92,8 +92,8 @@ EXCEPTION
             rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is';
             rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' THEN
-            rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that it could '
-                'be neither restored nor purged';
+            rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that '
+                'nothing could be restored or purged';
             rehearse_cleanup_step.advice := 'Let the view show what is deleted as well.';
         END IF;
     WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
@@ -115,8 +115,8 @@ EXCEPTION
         -- Our own statements have been found here; what is not is what somebody else's names.
         IF rehearse_cleanup_step.sqlstate IN ('42P01', '42883', '42704', '42703', '3F000') THEN
             rehearse_cleanup_step.message := format(
-                '%s, because a trigger of the application runs under the search_path that is pinned '
-                'here (%s)',
+                '%s, because a trigger of the application runs under the search_path that is '
+                'pinned here (%s)',
                 rehearse_cleanup_step.message,
                 current_setting('search_path')
             );

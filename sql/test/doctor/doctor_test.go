@@ -80,7 +80,8 @@ func TestTheDoctorFindsNothingWrongAfterInstallation(t *testing.T) {
 	d.InsertMixed()
 	d.Cleanup("")
 	wantWrong(d, "")
-	const names = "[rights table indexes row-level security triggers replica identity vacuum server" +
+	const names = "[rights table indexes row-level security triggers replica identity vacuum" +
+		" server" +
 		" suspension last run unfinished runs max_wal_size idle in transaction" +
 		" prepared transactions pg_cron statuses rehearsal]"
 	got := fmt.Sprint(pgtest.All[string](d, "SELECT name FROM notification_cleanup_doctor()"))

@@ -232,7 +232,10 @@ var faults = map[string]fault{
 		do:       "SET default_transaction_read_only = on",
 		check:    "server",
 		severity: "warning",
-		says:     []string{"default_transaction_read_only is on", "SET default_transaction_read_only = off"},
+		says: []string{
+			"default_transaction_read_only is on",
+			"SET default_transaction_read_only = off",
+		},
 	},
 }
 

@@ -93,7 +93,13 @@ func TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor(t *testing.T) {
 	d.RowsPerPage(2)
 	d.Insert(pgtest.Alice, "read", 1, 1501)
 	d.Exec("ANALYZE notifications")
-	wantWrong(d, "max_wal_size", "warning", "2MB; deleting 1401 writes about 11 MB", "wal_compression")
+	wantWrong(
+		d,
+		"max_wal_size",
+		"warning",
+		"2MB; deleting 1401 writes about 11 MB",
+		"wal_compression",
+	)
 	d.Cleanup("2000, 1200") // whose limits count from now on, but nothing goes
 	wantWrong(d, "")
 }

@@ -41,7 +41,8 @@ func TestTheDoctorLooksBehindAView(t *testing.T) {
 		t.Errorf("of a view whose owner is filtered it says %+v", rls)
 	}
 	d.Exec(
-		"ALTER TABLE messages DISABLE ROW LEVEL SECURITY; DROP OWNED BY " + d.RoleName() + " CASCADE",
+		"ALTER TABLE messages DISABLE ROW LEVEL SECURITY;" +
+			"DROP OWNED BY " + d.RoleName() + " CASCADE",
 	)
 }
 
@@ -51,9 +52,10 @@ func TestTheDoctorLooksIntoPartitions(t *testing.T) {
 		CREATE TABLE notifications (id bigint, user_id bigint, status text, created_at timestamptz,
 			PRIMARY KEY (id))
 		PARTITION BY HASH (id)`,
-		`
-			CREATE TABLE even PARTITION OF notifications FOR VALUES WITH (MODULUS 2, REMAINDER 0)`, `
-				CREATE TABLE odd PARTITION OF notifications FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
+		`CREATE TABLE even PARTITION OF notifications
+			FOR VALUES WITH (MODULUS 2, REMAINDER 0)`,
+		`CREATE TABLE odd PARTITION OF notifications
+			FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
 		`CREATE INDEX ON notifications (user_id)`)
 	d.Migrate()
 	wantWrong(d, "")
