@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.build:$(PATH)
 export RAPID_CHECKS ?= 150
 LONG := $(addprefix ./sql/test/,model exact load long)
 CITUS := $(addprefix ./sql/test/,model lastword exact)
-SLOW := ^TestLong|^TestPgCron$$|^TestPlainGoose|^TestSnapshotEquals|^TestTheNextRunPuts|^TestAStandby|PgBouncer
+SLOW := ^TestLong|^TestPgCron|^TestPlainGoose|^TestSnapshotEquals|^TestTheNextRunPuts|^TestAStandby|PgBouncer
 
 .PHONY: help
 help: ## list the targets

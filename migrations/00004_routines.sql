@@ -8,9 +8,9 @@ SELECT set_config(
     'search_path',
     concat_ws(
         ', ',
-        quote_ident(current_schema()),
+        quote_ident(current_schema()::text),
         (
-            SELECT string_agg(DISTINCT quote_ident(namespace.nspname), ', ')
+            SELECT string_agg(DISTINCT quote_ident(namespace.nspname::text), ', ')
             FROM pg_type AS domain
             JOIN pg_type AS base ON base.oid = domain.typbasetype
             JOIN pg_namespace AS namespace ON namespace.oid = base.typnamespace
@@ -400,7 +400,7 @@ BEGIN
                 AND n.user_id IS NOT NULL
                 AND n.created_at <= now()
             -- Of each spot some, because a trigger may be about others only.
-            LIMIT ceil(v_left / v_spot.spots_left::numeric)
+            LIMIT ceil(v_left::numeric / v_spot.spots_left::numeric)
         )
         SELECT
             NULL::bigint AS run_id,
@@ -410,7 +410,7 @@ BEGIN
             s.created_at::notification_created_at AS oldest,
             s.created_at::notification_created_at AS newest,
             (notification_shards(ARRAY[s.user_id]::notification_user_id[]))[1] AS shard,
-            pg_relation_filenode(s.relation) AS file,
+            pg_relation_filenode(s.relation::regclass) AS file,
             ARRAY[s.relation] AS relations,
             ARRAY[s.place] AS places,
             ARRAY[s.id]::notification_id[] AS ids,
@@ -461,6 +461,8 @@ BEGIN
         'table',
         'indexes',
         'row-level security',
+        'grants',
+        'schemas',
         'triggers',
         'replica identity',
         'vacuum',
@@ -575,7 +577,7 @@ SELECT
         E'As the owner, in psql: '
         'SELECT %I.notification_cleanup_grants(%L, %L) \\gexec',
         current_schema(),
-        quote_ident(current_user),
+        quote_ident(current_user::text),
         CASE WHEN v.is_failure THEN '{clean up}' ELSE format('{%s}', v.lacking) END
     ) AS advice
 FROM verdict AS v
@@ -703,13 +705,13 @@ WITH owner AS (
 readers AS (
     SELECT
         t.relation,
-        coalesce(owner.role, quote_ident(current_user)::regrole) AS role
+        coalesce(owner.role, quote_ident(current_user::text)::regrole) AS role
     FROM notification_tables() AS t
     LEFT JOIN owner ON true
     UNION ALL
     SELECT
         ours.oid,
-        quote_ident(current_user)::regrole
+        quote_ident(current_user::text)::regrole
     FROM pg_class AS ours
     JOIN pg_namespace AS namespace ON namespace.oid = ours.relnamespace
         AND namespace.nspname = current_schema()
@@ -734,6 +736,147 @@ SELECT
     string_agg(format('hides rows of %s from %I', f.relation, f.rolname), '; ') AS found,
     string_agg(DISTINCT format('ALTER ROLE %I BYPASSRLS;', f.rolname), ' ') AS advice
 FROM filtered AS f
+) AS result;
+
+                WHEN 'grants' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_grants.sql: who else may use what is ours. Roles that clean up, undo or watch are
+-- meant to; PUBLIC is not, nor is a privilege that no use takes, which comes from a GRANT ALL.
+WITH ours AS MATERIALIZED (
+    SELECT
+        p.object_id,
+        p.object,
+        p.kind,
+        array_agg(DISTINCT p.privilege) AS privileges
+    FROM notification_cleanup_privileges() AS p
+    JOIN pg_namespace AS namespace ON namespace.nspname = current_schema()
+    LEFT JOIN pg_class AS c ON c.oid = p.object_id
+        AND p.kind = 'TABLE'
+    LEFT JOIN pg_proc AS routine ON routine.oid = p.object_id
+        AND p.kind = 'ROUTINE'
+    WHERE namespace.oid IN (c.relnamespace, routine.pronamespace)
+        AND p.object_id <> to_regclass('notifications')  -- that is the application's
+    GROUP BY
+        p.object_id,
+        p.object,
+        p.kind
+),
+granted AS (
+    SELECT
+        o.object,
+        o.kind,
+        g.grantee,
+        g.privilege_type,
+        g.grantee = 0 OR g.privilege_type <> ALL (o.privileges) AS is_odd
+    FROM ours AS o
+    CROSS JOIN LATERAL (
+        SELECT
+            c.relowner,
+            c.relacl
+        FROM pg_class AS c
+        WHERE c.oid = o.object_id
+            AND o.kind = 'TABLE'
+        UNION ALL
+        SELECT
+            c.relowner,
+            a.attacl
+        FROM pg_class AS c
+        JOIN pg_attribute AS a ON a.attrelid = c.oid
+        WHERE c.oid = o.object_id
+            AND o.kind = 'TABLE'
+        UNION ALL
+        SELECT
+            p.proowner,
+            coalesce(p.proacl, acldefault('f', p.proowner))
+        FROM pg_proc AS p
+        WHERE p.oid = o.object_id
+            AND o.kind = 'ROUTINE'
+    ) AS owned (owner, privileges)
+    CROSS JOIN aclexplode(owned.privileges) AS g
+    WHERE g.grantee <> owned.owner
+),
+grantees AS (
+    SELECT
+        CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS grantee,
+        count(DISTINCT g.object) FILTER (WHERE g.kind = 'ROUTINE') AS routines,
+        string_agg(DISTINCT g.object, ', ') FILTER (WHERE g.kind = 'ROUTINE') AS executes,
+        string_agg(DISTINCT g.object, ', ') FILTER (WHERE g.privilege_type = 'SELECT') AS reads,
+        string_agg(DISTINCT g.object, ', ')
+            FILTER (WHERE g.kind = 'TABLE' AND g.privilege_type <> 'SELECT') AS writes,
+        bool_or(g.is_odd) AS is_odd,
+        'REVOKE ALL ON ROUTINE '
+            || string_agg(DISTINCT g.object, ', ') FILTER (WHERE g.kind = 'ROUTINE')
+            AS revoke_routines,
+        'REVOKE ALL ON TABLE '
+            || string_agg(DISTINCT g.object, ', ') FILTER (WHERE g.kind = 'TABLE')
+            AS revoke_tables
+    FROM granted AS g
+    GROUP BY g.grantee
+)
+SELECT
+    CASE
+        WHEN bool_or(g.is_odd) THEN 'warning'
+        WHEN count(*) > 0 THEN 'note'
+        ELSE 'ok'
+    END AS severity,
+    string_agg(
+        format('%s may ', g.grantee) || concat_ws(
+            ', ',
+            'execute ' || CASE WHEN g.routines > 3 THEN g.routines || ' routines' ELSE g.executes END,
+            'read ' || g.reads,
+            'write ' || g.writes
+        ),
+        '; '
+    ) AS found,
+    string_agg(
+        concat_ws(
+            ' ',
+            g.revoke_routines || format(' FROM %s;', g.grantee),
+            g.revoke_tables || format(' FROM %s;', g.grantee)
+        ),
+        ' '
+    ) FILTER (WHERE g.is_odd) AS advice
+FROM grantees AS g
+) AS result;
+
+                WHEN 'schemas' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_schemas.sql: whoever may create a function or an operator where our routines look
+-- for theirs has it executed as whoever cleans up.
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
+    string_agg(
+        format(
+            '%s may create functions and operators in schema %I, which are executed by whoever '
+            'cleans up where they match better than those of PostgreSQL',
+            c.creator,
+            c.schema_name
+        ),
+        '; '
+    ) AS found,
+    string_agg(
+        format('REVOKE CREATE ON SCHEMA %I FROM %s;', c.schema_name, c.creator),
+        ' '
+    ) || ' Or install into a schema of its own, with a view of the table.' AS advice
+FROM notification_schema_creators() AS c
 ) AS result;
 
                 WHEN 'triggers' THEN
@@ -985,7 +1128,7 @@ SELECT
         WHEN r.age < interval '26 hours' THEN 'ok'
         ELSE 'warning'
     END AS severity,
-    coalesce('ended ' || r.age || ' ago', 'none yet') AS found,
+    coalesce('ended ' || r.age::text || ' ago', 'none yet') AS found,
     CASE
         WHEN r.age IS NOT NULL THEN 'Is it still scheduled? See its log.'
     END AS advice
@@ -1112,7 +1255,7 @@ written AS (
         b.rows,
         ceil(
             least(b.rows * current_setting('block_size')::numeric, s.all_bytes)
-            + b.rows * coalesce(s.table_bytes / nullif(s.rows, 0), 0)
+            + b.rows * coalesce(s.table_bytes / nullif(s.rows, numeric '0'), 0)
         )::bigint AS bytes
     FROM backlog AS b
     CROSS JOIN size AS s
@@ -1126,12 +1269,12 @@ SELECT
         '%s; %s%s',
         current_setting('max_wal_size'),
         CASE
-            WHEN w.rows = 0 THEN 'there is nothing to delete'
+            WHEN w.rows = numeric '0' THEN 'there is nothing to delete'
             ELSE format('deleting %s writes about %s', w.rows, pg_size_pretty(w.bytes))
         END,
         -- On Citus the coordinator knows the size of its own tables only.
         CASE
-            WHEN w.rows > 0 AND notification_shards('{}') IS NOT NULL
+            WHEN w.rows > numeric '0' AND notification_shards('{}') IS NOT NULL
                 THEN ' here, and the rest on the workers'
         END
     ) AS found,
@@ -1257,22 +1400,45 @@ SELECT
     END AS severity,
     coalesce(
         string_agg(format('%s: %s', j.name, j.state), '; '),
-        CASE
-            WHEN EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_cron')
-                THEN 'no job in this database'
-        END,
+        (
+            SELECT CASE
+                WHEN NOT has_schema_privilege(n.oid, 'USAGE')
+                    THEN format('it is here, but %I may not see the jobs', current_user)
+                WHEN r.rolsuper OR r.rolbypassrls
+                    THEN 'no job in this database'
+                ELSE format('no job of %I in this database', current_user)
+            END
+            FROM pg_extension AS e
+            JOIN pg_namespace AS n ON n.nspname = 'cron'
+            JOIN pg_roles AS r ON r.rolname = current_user
+            WHERE e.extname = 'pg_cron'
+        ),
         'it is in database ' || (
             SELECT s.setting
             FROM pg_settings AS s
             WHERE s.name = 'cron.database_name'
         ),
+        CASE
+            WHEN NOT pg_has_role('pg_read_all_settings'::name, 'USAGE')
+                THEN format(
+                    'not in this database; %I may not see whether it is in another one',
+                    current_user
+                )
+        END,
         'not used here'
     ) AS found,
     concat_ws(
         ' ',
         'It said: ' || string_agg(j.message, ' ') FILTER (WHERE j.state = 'failed'),
         string_agg(format('SELECT cron.alter_job(%s, active => true);', j.id), ' ')
-            FILTER (WHERE j.state = 'not active')
+            FILTER (WHERE j.state = 'not active'),
+        (
+            SELECT format('GRANT USAGE ON SCHEMA cron TO %I;', current_user)
+            FROM pg_extension AS e
+            JOIN pg_namespace AS n ON n.nspname = 'cron'
+            WHERE e.extname = 'pg_cron'
+                AND NOT has_schema_privilege(n.oid, 'USAGE')
+        )
     ) AS advice
 FROM jobs AS j
 ) AS result;
@@ -1592,7 +1758,8 @@ A partitioned table itself has no purpose, and comes behind its partitions: its 
 -- end of sql/doctor/notification_cleanup_indexes.sql
 
 -- frozen copy of sql/doctor/notification_cron_jobs.sql
--- The jobs of pg_cron in this database that clean up or purge, and how each ran the last time.
+-- The jobs of pg_cron in this database that clean up, purge or forget old runs, and how each ran
+-- the last time.
 --
 --     SELECT * FROM notification_cron_jobs();
 -- +goose StatementBegin
@@ -1612,7 +1779,9 @@ BEGIN
     IF NOT EXISTS (
         SELECT
         FROM pg_extension AS e
+        JOIN pg_namespace AS n ON n.nspname = 'cron'
         WHERE e.extname = 'pg_cron'
+            AND has_schema_privilege(n.oid, 'USAGE')
     ) THEN
         RETURN;
     END IF;
@@ -1640,14 +1809,16 @@ BEGIN
             AND (
                 j.command LIKE '%cleanup\_notifications%'
                 OR j.command LIKE '%purge\_notifications%'
+                OR j.command LIKE '%notification\_cleanup\_runs%'
             )
     $jobs$;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cron_jobs() IS
-'The jobs of pg_cron in this database that clean up or purge, of those that the caller may see, '
-'with the status and the message of their last run; none where the extension is not.';
+'The jobs of pg_cron in this database that clean up, purge or forget old runs, of those that the '
+'caller may see, with the status and the message of their last run; none where the extension is not, '
+'nor for whoever may not use its schema.';
 -- end of sql/doctor/notification_cron_jobs.sql
 
 -- frozen copy of sql/doctor/notification_index_scans.sql
@@ -1869,21 +2040,21 @@ BEGIN
             t.purpose,
             t.key,
             ARRAY(
-                SELECT quote_ident(a.attname)
+                SELECT quote_ident(a.attname::text)
                 FROM pg_attribute AS a
                 WHERE a.attrelid = t.relation
                     AND a.attnum > 0
                     AND NOT a.attisdropped
                     AND t.key ~ (
                         E'(?<![\\w"])'
-                        || regexp_replace(quote_ident(a.attname), E'(\\W)', E'\\\\\\1', 'g')
+                        || regexp_replace(quote_ident(a.attname::text), E'(\\W)', E'\\\\\\1', 'g')
                         || E'(?![\\w"])'
                     )
                     AND NOT EXISTS (
                         SELECT
                         FROM pg_attribute AS whole
                         WHERE whole.attrelid = t.relation
-                            AND quote_ident(whole.attname) = t.key
+                            AND quote_ident(whole.attname::text) = t.key
                     )
                 ORDER BY a.attnum
             ) AS included,
@@ -2021,14 +2192,14 @@ SELECT
     size.pages,
     -- After a TRUNCATE more pages are known as visible than there are.
     CASE
-        WHEN size.pages > 0 THEN least(c.relallvisible / size.pages::numeric, 1)
+        WHEN size.pages > 0 THEN least(c.relallvisible::numeric / size.pages::numeric, 1)
     END AS visible_share
 FROM behind AS b
 JOIN pg_class AS c ON c.oid = b.relation
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN c.relkind = 'r'
-            THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint
+            THEN pg_relation_size(c.oid::regclass) / current_setting('block_size')::bigint
         ELSE 0
     END AS pages
 ) AS size
@@ -2461,7 +2632,7 @@ BEGIN
             RAISE NOTICE 'run %: waiting, %', await_cleanup_pace.run_id, v_reason;
             v_told := true;
         END IF;
-        PERFORM pg_sleep(0.05);
+        PERFORM pg_sleep(double precision '0.05');
     END LOOP;
     RETURN v_result;
 END
@@ -2489,7 +2660,7 @@ SET row_security = off
 AS $$
 BEGIN
     IF (
-        check_cleanup_pace.pause_factor BETWEEN 0 AND 1000
+        check_cleanup_pace.pause_factor BETWEEN double precision '0' AND '1000'
         AND coalesce(check_cleanup_pace.max_replica_lag > interval '0', true)
     ) IS NOT TRUE THEN
         RAISE EXCEPTION USING
@@ -2561,7 +2732,7 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 BEGIN
-    IF NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
+    IF NOT pg_has_role('pg_read_all_stats'::name, 'USAGE') THEN
         RAISE EXCEPTION USING
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format(
@@ -2616,7 +2787,7 @@ BEGIN
     UPDATE notification_cleanup_open_runs AS o
     SET rest_until = greatest(o.rest_until, v_now + o.pause_factor * pace_after_batch.took)
     WHERE o.run_id = pace_after_batch.run_id
-        AND o.pause_factor > 0;
+        AND o.pause_factor > double precision '0';
 
     -- One mark at a time is enough: when all replicas have passed it, the next one is set.
     -- A role that may not see them can still do a batch of a run that does not wait for them.
@@ -2828,7 +2999,7 @@ BEGIN
             p.privilege,
             CASE
                 WHEN bool_and(p.column_names IS NOT NULL)
-                    THEN string_agg(DISTINCT quote_ident(c.name), ', ')
+                    THEN string_agg(DISTINCT quote_ident(c.name::text), ', ')
             END AS columns
         FROM notification_cleanup_privileges() AS p
         LEFT JOIN LATERAL unnest(p.column_names) AS c (name) ON true
@@ -3069,7 +3240,7 @@ needed AS (
     SELECT
         purpose.name AS purpose,
         'SCHEMA' AS kind,
-        quote_ident(s.name) AS object,
+        quote_ident(s.name::text) AS object,
         s.oid AS object_id,
         'USAGE' AS privilege,
         NULL::name[] AS column_names
@@ -3103,7 +3274,7 @@ needed AS (
                 -- Where these statements are executed, our schema may not be in the search_path.
                 SELECT string_agg(
                     CASE
-                        WHEN t.typnamespace = s.oid THEN quote_ident(s.name) || '.'
+                        WHEN t.typnamespace = s.oid THEN quote_ident(s.name::text) || '.'
                         ELSE ''
                     END || t.oid::regtype::text,
                     ', '
@@ -3124,7 +3295,7 @@ needed AS (
     SELECT
         purpose.name,
         'SCHEMA',
-        quote_ident(n.nspname),
+        quote_ident(n.nspname::text),
         n.oid,
         'USAGE',
         NULL
@@ -3149,7 +3320,7 @@ needed AS (
     SELECT
         'replicas',
         'ROLE',
-        quote_ident(r.rolname),
+        quote_ident(r.rolname::text),
         r.oid,
         'USAGE',
         NULL
@@ -3171,6 +3342,51 @@ COMMENT ON FUNCTION notification_cleanup_privileges() IS
 'its jobs do) and replicas (for max_replica_lag). For notification_cleanup_grants(), which is what '
 'to call.';
 -- end of sql/rights/notification_cleanup_privileges.sql
+
+-- frozen copy of sql/rights/notification_schema_creators.sql
+-- Who may put a function or an operator where our routines look for theirs: what matches better than
+-- that of PostgreSQL, such as div(numeric, bigint), is executed as whoever cleans up.
+--
+--     SELECT * FROM notification_schema_creators();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_schema_creators()
+RETURNS TABLE (
+    schema_name name,
+    creator text
+)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+SELECT
+    n.nspname,
+    CASE
+        WHEN granted.grantee = 0 THEN 'PUBLIC'
+        ELSE granted.grantee::regrole::text
+    END
+FROM pg_namespace AS n
+CROSS JOIN aclexplode(n.nspacl) AS granted
+LEFT JOIN pg_roles AS r ON r.oid = granted.grantee
+WHERE n.nspname = ANY (current_schemas(false))
+    AND granted.privilege_type = 'CREATE'
+    AND granted.grantee <> n.nspowner
+    AND r.rolsuper IS NOT TRUE
+    -- Whoever has installed all this could change the routines themselves.
+    AND granted.grantee NOT IN (
+        SELECT c.relowner
+        FROM pg_class AS c
+        WHERE c.oid = to_regclass('notification_cleanup_runs')
+    )
+ORDER BY
+    n.nspname,
+    granted.grantee
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_schema_creators() IS
+'Who may create objects in the schemas of the search_path that our routines have, beside the owners '
+'of these schemas, the owner of our tables and superusers. There should be nobody.';
+-- end of sql/rights/notification_schema_creators.sql
 
 -- frozen copy of sql/rule/check_cleanup_limits.sql
 -- Refuses limits that make no sense, before anything is written:
@@ -3544,8 +3760,8 @@ BEGIN
         coalesce(sum(c.deletable), 0)::bigint,
         coalesce(
             round(
-                100 * sum(c.deletable)
-                / (SELECT s.total_notifications FROM notification_stats() AS s),
+                numeric '100' * sum(c.deletable)
+                / (SELECT s.total_notifications::numeric FROM notification_stats() AS s),
                 1
             ),
             0.0
@@ -3685,7 +3901,7 @@ BEGIN
         EXIT WHEN claim_cleanup_batch.number IS NOT NULL
             OR claim_cleanup_batch.all_done
             OR clock_timestamp() >= claim_cleanup_batch.deadline;
-        PERFORM pg_sleep(0.05);
+        PERFORM pg_sleep(double precision '0.05');
     END LOOP;
 END
 $$;
@@ -3722,7 +3938,7 @@ BEGIN
             AND b.number = cleanup_batch_is_rewritten.number
             AND b.shard IS NULL
             AND (
-                b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1])
+                b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1]::regclass)
                 OR b.relations[1] NOT IN (SELECT t.relation FROM notification_tables() AS t)
             )
     );
@@ -3817,7 +4033,7 @@ BEGIN
     END IF;
 
     -- Those who were in the way get on meanwhile.
-    PERFORM pg_sleep(0.1 * v_batch.attempts);
+    PERFORM pg_sleep(double precision '0.1' * v_batch.attempts::double precision);
     v_claimed_at := clock_timestamp();
     BEGIN
         v_sweep := sweep_cleanup_batch(
@@ -4633,7 +4849,7 @@ BEGIN
             l.oldest,
             l.newest,
             l.shard,
-            CASE WHEN l.shard IS NULL THEN pg_relation_filenode(l.relations[1]) END,
+            CASE WHEN l.shard IS NULL THEN pg_relation_filenode(l.relations[1]::regclass) END,
             l.relations,
             l.places,
             l.ids,
@@ -5655,6 +5871,38 @@ $$;
 -- +goose StatementEnd
 -- end of sql/rights/revoke_default_grants.sql
 
+-- frozen copy of sql/rights/warn_of_creators.sql
+-- Frozen at the end of the routines' migration.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_found record;
+BEGIN
+    FOR v_found IN
+        SELECT
+            c.schema_name,
+            c.creator
+        FROM notification_schema_creators() AS c
+    LOOP
+        RAISE WARNING USING
+            MESSAGE = format(
+                '%s may create functions and operators in schema %I, which are executed by whoever '
+                'cleans up where they match better than those of PostgreSQL',
+                v_found.creator,
+                v_found.schema_name
+            ),
+            HINT = format(
+                'REVOKE CREATE ON SCHEMA %I FROM %s; or install into a schema of its own, with a '
+                'view of the table.',
+                v_found.schema_name,
+                v_found.creator
+            );
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+-- end of sql/rights/warn_of_creators.sql
+
 -- +goose Down
 -- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
 -- where the types of the columns live with their operators (citext in a schema of its own), and
@@ -5663,9 +5911,9 @@ SELECT set_config(
     'search_path',
     concat_ws(
         ', ',
-        quote_ident(current_schema()),
+        quote_ident(current_schema()::text),
         (
-            SELECT string_agg(DISTINCT quote_ident(namespace.nspname), ', ')
+            SELECT string_agg(DISTINCT quote_ident(namespace.nspname::text), ', ')
             FROM pg_type AS domain
             JOIN pg_type AS base ON base.oid = domain.typbasetype
             JOIN pg_namespace AS namespace ON namespace.oid = base.typnamespace
@@ -5717,6 +5965,7 @@ DROP FUNCTION notification_stats(integer);
 DROP FUNCTION notification_excess(notification_user_id[], integer, timestamptz);
 DROP FUNCTION notification_crowds(integer, notification_user_id[]);
 DROP FUNCTION check_cleanup_limits(integer, integer, bigint);
+DROP FUNCTION notification_schema_creators();
 DROP FUNCTION notification_cleanup_privileges();
 DROP FUNCTION notification_cleanup_grants(regrole, text[]);
 DROP FUNCTION suspend_notification_cleanup(text);

@@ -10,7 +10,7 @@ SELECT
         WHEN r.age < interval '26 hours' THEN 'ok'
         ELSE 'warning'
     END AS severity,
-    coalesce('ended ' || r.age || ' ago', 'none yet') AS found,
+    coalesce('ended ' || r.age::text || ' ago', 'none yet') AS found,
     CASE
         WHEN r.age IS NOT NULL THEN 'Is it still scheduled? See its log.'
     END AS advice

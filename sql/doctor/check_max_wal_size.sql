@@ -42,7 +42,7 @@ written AS (
         b.rows,
         ceil(
             least(b.rows * current_setting('block_size')::numeric, s.all_bytes)
-            + b.rows * coalesce(s.table_bytes / nullif(s.rows, 0), 0)
+            + b.rows * coalesce(s.table_bytes / nullif(s.rows, numeric '0'), 0)
         )::bigint AS bytes
     FROM backlog AS b
     CROSS JOIN size AS s
@@ -56,12 +56,12 @@ SELECT
         '%s; %s%s',
         current_setting('max_wal_size'),
         CASE
-            WHEN w.rows = 0 THEN 'there is nothing to delete'
+            WHEN w.rows = numeric '0' THEN 'there is nothing to delete'
             ELSE format('deleting %s writes about %s', w.rows, pg_size_pretty(w.bytes))
         END,
         -- On Citus the coordinator knows the size of its own tables only.
         CASE
-            WHEN w.rows > 0 AND notification_shards('{}') IS NOT NULL
+            WHEN w.rows > numeric '0' AND notification_shards('{}') IS NOT NULL
                 THEN ' here, and the rest on the workers'
         END
     ) AS found,

@@ -85,7 +85,7 @@ SELECT
         E'As the owner, in psql: '
         'SELECT %I.notification_cleanup_grants(%L, %L) \\gexec',
         current_schema(),
-        quote_ident(current_user),
+        quote_ident(current_user::text),
         CASE WHEN v.is_failure THEN '{clean up}' ELSE format('{%s}', v.lacking) END
     ) AS advice
 FROM verdict AS v;

@@ -16,13 +16,13 @@ WITH owner AS (
 readers AS (
     SELECT
         t.relation,
-        coalesce(owner.role, quote_ident(current_user)::regrole) AS role
+        coalesce(owner.role, quote_ident(current_user::text)::regrole) AS role
     FROM notification_tables() AS t
     LEFT JOIN owner ON true
     UNION ALL
     SELECT
         ours.oid,
-        quote_ident(current_user)::regrole
+        quote_ident(current_user::text)::regrole
     FROM pg_class AS ours
     JOIN pg_namespace AS namespace ON namespace.oid = ours.relnamespace
         AND namespace.nspname = current_schema()

@@ -50,7 +50,7 @@ BEGIN
                 AND n.user_id IS NOT NULL
                 AND n.created_at <= now()
             -- Of each spot some, because a trigger may be about others only.
-            LIMIT ceil(v_left / v_spot.spots_left::numeric)
+            LIMIT ceil(v_left::numeric / v_spot.spots_left::numeric)
         )
         SELECT
             NULL::bigint AS run_id,
@@ -60,7 +60,7 @@ BEGIN
             s.created_at::notification_created_at AS oldest,
             s.created_at::notification_created_at AS newest,
             (notification_shards(ARRAY[s.user_id]::notification_user_id[]))[1] AS shard,
-            pg_relation_filenode(s.relation) AS file,
+            pg_relation_filenode(s.relation::regclass) AS file,
             ARRAY[s.relation] AS relations,
             ARRAY[s.place] AS places,
             ARRAY[s.id]::notification_id[] AS ids,

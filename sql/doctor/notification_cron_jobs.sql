@@ -1,4 +1,5 @@
--- The jobs of pg_cron in this database that clean up or purge, and how each ran the last time.
+-- The jobs of pg_cron in this database that clean up, purge or forget old runs, and how each ran
+-- the last time.
 --
 --     SELECT * FROM notification_cron_jobs();
 CREATE OR REPLACE FUNCTION notification_cron_jobs()
@@ -17,7 +18,9 @@ BEGIN
     IF NOT EXISTS (
         SELECT
         FROM pg_extension AS e
+        JOIN pg_namespace AS n ON n.nspname = 'cron'
         WHERE e.extname = 'pg_cron'
+            AND has_schema_privilege(n.oid, 'USAGE')
     ) THEN
         RETURN;
     END IF;
@@ -45,10 +48,12 @@ BEGIN
             AND (
                 j.command LIKE '%cleanup\_notifications%'
                 OR j.command LIKE '%purge\_notifications%'
+                OR j.command LIKE '%notification\_cleanup\_runs%'
             )
     $jobs$;
 END
 $$;
 COMMENT ON FUNCTION notification_cron_jobs() IS
-'The jobs of pg_cron in this database that clean up or purge, of those that the caller may see, '
-'with the status and the message of their last run; none where the extension is not.';
+'The jobs of pg_cron in this database that clean up, purge or forget old runs, of those that the '
+'caller may see, with the status and the message of their last run; none where the extension is not, '
+'nor for whoever may not use its schema.';

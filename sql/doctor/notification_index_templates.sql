@@ -109,21 +109,21 @@ BEGIN
             t.purpose,
             t.key,
             ARRAY(
-                SELECT quote_ident(a.attname)
+                SELECT quote_ident(a.attname::text)
                 FROM pg_attribute AS a
                 WHERE a.attrelid = t.relation
                     AND a.attnum > 0
                     AND NOT a.attisdropped
                     AND t.key ~ (
                         E'(?<![\\w"])'
-                        || regexp_replace(quote_ident(a.attname), E'(\\W)', E'\\\\\\1', 'g')
+                        || regexp_replace(quote_ident(a.attname::text), E'(\\W)', E'\\\\\\1', 'g')
                         || E'(?![\\w"])'
                     )
                     AND NOT EXISTS (
                         SELECT
                         FROM pg_attribute AS whole
                         WHERE whole.attrelid = t.relation
-                            AND quote_ident(whole.attname) = t.key
+                            AND quote_ident(whole.attname::text) = t.key
                     )
                 ORDER BY a.attnum
             ) AS included,

@@ -45,14 +45,14 @@ SELECT
     size.pages,
     -- After a TRUNCATE more pages are known as visible than there are.
     CASE
-        WHEN size.pages > 0 THEN least(c.relallvisible / size.pages::numeric, 1)
+        WHEN size.pages > 0 THEN least(c.relallvisible::numeric / size.pages::numeric, 1)
     END AS visible_share
 FROM behind AS b
 JOIN pg_class AS c ON c.oid = b.relation
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN c.relkind = 'r'
-            THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint
+            THEN pg_relation_size(c.oid::regclass) / current_setting('block_size')::bigint
         ELSE 0
     END AS pages
 ) AS size

@@ -72,7 +72,7 @@ BEGIN
             RAISE NOTICE 'run %: waiting, %', await_cleanup_pace.run_id, v_reason;
             v_told := true;
         END IF;
-        PERFORM pg_sleep(0.05);
+        PERFORM pg_sleep(double precision '0.05');
     END LOOP;
     RETURN v_result;
 END

@@ -12,7 +12,7 @@ SET row_security = off
 AS $$
 BEGIN
     IF (
-        check_cleanup_pace.pause_factor BETWEEN 0 AND 1000
+        check_cleanup_pace.pause_factor BETWEEN double precision '0' AND '1000'
         AND coalesce(check_cleanup_pace.max_replica_lag > interval '0', true)
     ) IS NOT TRUE THEN
         RAISE EXCEPTION USING

@@ -12,7 +12,7 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 BEGIN
-    IF NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
+    IF NOT pg_has_role('pg_read_all_stats'::name, 'USAGE') THEN
         RAISE EXCEPTION USING
             ERRCODE = 'insufficient_privilege',
             MESSAGE = format(

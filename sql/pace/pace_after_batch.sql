@@ -17,7 +17,7 @@ BEGIN
     UPDATE notification_cleanup_open_runs AS o
     SET rest_until = greatest(o.rest_until, v_now + o.pause_factor * pace_after_batch.took)
     WHERE o.run_id = pace_after_batch.run_id
-        AND o.pause_factor > 0;
+        AND o.pause_factor > double precision '0';
 
     -- One mark at a time is enough: when all replicas have passed it, the next one is set.
     -- A role that may not see them can still do a batch of a run that does not wait for them.

@@ -4,8 +4,10 @@
 --     psql -d postgres -v database=app -v schedule='30 3 * * *' -v retention='30 days' \
 --         -f sql/pg_cron/schedule.sql
 --
--- Connect to the database that has the pg_cron extension; -v database names the one that has the
--- notifications. Variables:
+-- Connect to the database that has the pg_cron extension, as the role that the jobs are to have;
+-- -v database names the one that has the notifications, where
+-- SELECT notification_cleanup_grants('cleaner', '{clean up, purge, schedule}') \gexec
+-- lets that role do what the jobs do. Variables:
 --     job        name of the job, and prefix of its helpers' names (notification-cleanup)
 --     schedule   when to clean up, in GMT unless cron.timezone says otherwise ('30 3 * * *')
 --     limits     arguments of cleanup_notifications_in_batches() (none: its defaults),
@@ -55,6 +57,31 @@ BEGIN
             'set shared_preload_libraries = ''pg_cron'' and cron.database_name, restart, '
             'and CREATE EXTENSION pg_cron there',
             current_database()
+        );
+    END IF;
+    IF NOT has_schema_privilege('cron', 'USAGE') OR EXISTS (
+        SELECT
+        FROM pg_proc AS p
+        JOIN pg_namespace AS n ON n.oid = p.pronamespace
+            AND n.nspname = 'cron'
+        WHERE p.proname IN ('schedule_in_database', 'unschedule')
+            AND NOT has_function_privilege(p.oid, 'EXECUTE')
+    ) THEN
+        RAISE EXCEPTION USING MESSAGE = (
+            SELECT format(
+                '%1$I may not schedule jobs: a superuser has to execute here '
+                'GRANT USAGE ON SCHEMA cron TO %1$I; GRANT EXECUTE ON FUNCTION %2$s TO %1$I;',
+                current_user,
+                string_agg(
+                    format('cron.%I(%s)', p.proname, oidvectortypes(p.proargtypes)),
+                    ', '
+                    ORDER BY p.proname
+                )
+            )
+            FROM pg_proc AS p
+            JOIN pg_namespace AS n ON n.oid = p.pronamespace
+                AND n.nspname = 'cron'
+            WHERE p.proname IN ('schedule_in_database', 'unschedule')
         );
     END IF;
 END

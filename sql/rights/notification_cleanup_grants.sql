@@ -41,7 +41,7 @@ BEGIN
             p.privilege,
             CASE
                 WHEN bool_and(p.column_names IS NOT NULL)
-                    THEN string_agg(DISTINCT quote_ident(c.name), ', ')
+                    THEN string_agg(DISTINCT quote_ident(c.name::text), ', ')
             END AS columns
         FROM notification_cleanup_privileges() AS p
         LEFT JOIN LATERAL unnest(p.column_names) AS c (name) ON true

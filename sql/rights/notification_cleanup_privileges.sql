@@ -187,7 +187,7 @@ needed AS (
     SELECT
         purpose.name AS purpose,
         'SCHEMA' AS kind,
-        quote_ident(s.name) AS object,
+        quote_ident(s.name::text) AS object,
         s.oid AS object_id,
         'USAGE' AS privilege,
         NULL::name[] AS column_names
@@ -221,7 +221,7 @@ needed AS (
                 -- Where these statements are executed, our schema may not be in the search_path.
                 SELECT string_agg(
                     CASE
-                        WHEN t.typnamespace = s.oid THEN quote_ident(s.name) || '.'
+                        WHEN t.typnamespace = s.oid THEN quote_ident(s.name::text) || '.'
                         ELSE ''
                     END || t.oid::regtype::text,
                     ', '
@@ -242,7 +242,7 @@ needed AS (
     SELECT
         purpose.name,
         'SCHEMA',
-        quote_ident(n.nspname),
+        quote_ident(n.nspname::text),
         n.oid,
         'USAGE',
         NULL
@@ -267,7 +267,7 @@ needed AS (
     SELECT
         'replicas',
         'ROLE',
-        quote_ident(r.rolname),
+        quote_ident(r.rolname::text),
         r.oid,
         'USAGE',
         NULL

@@ -76,8 +76,8 @@ BEGIN
         coalesce(sum(c.deletable), 0)::bigint,
         coalesce(
             round(
-                100 * sum(c.deletable)
-                / (SELECT s.total_notifications FROM notification_stats() AS s),
+                numeric '100' * sum(c.deletable)
+                / (SELECT s.total_notifications::numeric FROM notification_stats() AS s),
                 1
             ),
             0.0

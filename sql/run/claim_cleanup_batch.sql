@@ -38,7 +38,7 @@ BEGIN
         EXIT WHEN claim_cleanup_batch.number IS NOT NULL
             OR claim_cleanup_batch.all_done
             OR clock_timestamp() >= claim_cleanup_batch.deadline;
-        PERFORM pg_sleep(0.05);
+        PERFORM pg_sleep(double precision '0.05');
     END LOOP;
 END
 $$;

@@ -23,7 +23,7 @@ BEGIN
             AND b.number = cleanup_batch_is_rewritten.number
             AND b.shard IS NULL
             AND (
-                b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1])
+                b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1]::regclass)
                 OR b.relations[1] NOT IN (SELECT t.relation FROM notification_tables() AS t)
             )
     );

@@ -41,7 +41,7 @@ BEGIN
     END IF;
 
     -- Those who were in the way get on meanwhile.
-    PERFORM pg_sleep(0.1 * v_batch.attempts);
+    PERFORM pg_sleep(double precision '0.1' * v_batch.attempts::double precision);
     v_claimed_at := clock_timestamp();
     BEGIN
         v_sweep := sweep_cleanup_batch(

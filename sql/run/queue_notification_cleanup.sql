@@ -121,7 +121,7 @@ BEGIN
             l.oldest,
             l.newest,
             l.shard,
-            CASE WHEN l.shard IS NULL THEN pg_relation_filenode(l.relations[1]) END,
+            CASE WHEN l.shard IS NULL THEN pg_relation_filenode(l.relations[1]::regclass) END,
             l.relations,
             l.places,
             l.ids,

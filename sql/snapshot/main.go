@@ -25,6 +25,7 @@ const (
 	tables    = "migrations/00002_tables.sql"
 	remember  = "sql/rights/remember_objects.sql"
 	revoke    = "sql/rights/revoke_default_grants.sql"
+	warn      = "sql/rights/warn_of_creators.sql"
 	doctor    = "sql/doctor/notification_cleanup_doctor.sql.tmpl"
 	checks    = "sql/doctor/check_*.sql"
 )
@@ -37,9 +38,9 @@ SELECT set_config(
     'search_path',
     concat_ws(
         ', ',
-        quote_ident(current_schema()),
+        quote_ident(current_schema()::text),
         (
-            SELECT string_agg(DISTINCT quote_ident(namespace.nspname), ', ')
+            SELECT string_agg(DISTINCT quote_ident(namespace.nspname::text), ', ')
             FROM pg_type AS domain
             JOIN pg_type AS base ON base.oid = domain.typbasetype
             JOIN pg_namespace AS namespace ON namespace.oid = base.typnamespace
@@ -201,6 +202,10 @@ func freeze(objects []object) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	warning, err := copyOf(warn)
+	if err != nil {
+		return nil, err
+	}
 	var up, down strings.Builder
 	for _, o := range objects {
 		fmt.Fprintf(&up, "\n%s", o.frozen())
@@ -214,8 +219,9 @@ func freeze(objects []object) (map[string][]byte, error) {
 %s
 %s%s
 %s
+%s
 -- +goose Down
-%s%s`, pin, before, &up, after, pin, &down)
+%s%s`, pin, before, &up, after, warning, pin, &down)
 
 	text, err := os.ReadFile(tables)
 	if err != nil {

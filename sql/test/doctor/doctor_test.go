@@ -80,8 +80,8 @@ func TestTheDoctorFindsNothingWrongAfterInstallation(t *testing.T) {
 	d.InsertMixed()
 	d.Cleanup("")
 	wantWrong(d, "")
-	const names = "[rights table indexes row-level security triggers replica identity vacuum" +
-		" server" +
+	const names = "[rights table indexes row-level security grants schemas triggers" +
+		" replica identity vacuum server" +
 		" suspension last run unfinished runs max_wal_size idle in transaction" +
 		" prepared transactions pg_cron statuses rehearsal]"
 	got := fmt.Sprint(pgtest.All[string](d, "SELECT name FROM notification_cleanup_doctor()"))
@@ -128,12 +128,12 @@ func TestTheDoctorNamesEachMissingColumnAndGoesOn(t *testing.T) {
 		DROP VIEW notification_cleanup_health;
 		ALTER TABLE notifications DROP status, DROP deleted_at CASCADE`)
 	checks := examine(d)
-	if found := checks[1].Found; len(checks) != 17 || checks[1].ok() ||
+	if found := checks[1].Found; len(checks) != 19 || checks[1].ok() ||
 		found != "column deleted_at is missing; column status is missing" {
 		t.Errorf("%d checks, of the table it says %s", len(checks), found)
 	}
 	d.Exec("ALTER TABLE notifications RENAME TO gone")
-	if checks := examine(d); len(checks) != 17 || checks[1].ok() {
+	if checks := examine(d); len(checks) != 19 || checks[1].ok() {
 		t.Errorf("without the table it says %+v", checks)
 	}
 }

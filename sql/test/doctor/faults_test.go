@@ -278,6 +278,8 @@ func wantFault(d *pgtest.Database, fault fault) {
 var firedBy = map[string]func(*testing.T){
 	"rights":                TestTheGrantsThatTheDoctorNamesSuffice,
 	"row-level security":    TestTheDoctorFindsRowLevelSecurityThatFilters,
+	"grants":                TestTheDoctorNamesEverybodyElseWhoMayUseWhatIsOurs,
+	"schemas":               TestTheDoctorFindsWhoMayCreateInAPinnedSchema,
 	"vacuum":                TestTheDoctorWantsTheTableVacuumed,
 	"max_wal_size":          TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor,
 	"idle in transaction":   TestTheDoctorFindsWhoHoldsNotificationsAndDoesNothing,

@@ -89,6 +89,9 @@ func makeTemplate(ctx context.Context) error {
 	if err := findCluster(ctx); err != nil {
 		return fmt.Errorf("make a cluster's template database: %w", err)
 	}
+	if err := makeEmpty(ctx); err != nil {
+		return fmt.Errorf("make an empty database: %w", err)
+	}
 	err := onServer("CREATE DATABASE %s TEMPLATE %s %s",
 		server.template, server.empty, server.strategy)
 	if err != nil {
@@ -103,9 +106,34 @@ func makeTemplate(ctx context.Context) error {
 	return closeTemplate(server.template)
 }
 
+// makeEmpty makes an empty database in which not everybody may create objects. From version 15 on
+// each one is.
+func makeEmpty(ctx context.Context) error {
+	var creators int
+	const everybody = `
+		SELECT count(*)
+		FROM pg_namespace, aclexplode(nspacl)
+		WHERE nspname = 'public' AND grantee = 0 AND privilege_type = 'CREATE'`
+	err := server.conn.QueryRow(ctx, everybody).Scan(&creators)
+	if err != nil || creators == 0 || server.workers != nil {
+		return err
+	}
+	server.empty = server.prefix + "empty"
+	err = onServer("CREATE DATABASE %s TEMPLATE template0 %s", server.empty, server.strategy)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, databaseURL(server.empty))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+	return errors.Join(err, conn.Close(ctx))
+}
+
 func dropLeftovers() {
 	removeProgram()
-	if server.workers != nil {
+	if server.empty != "template0" {
 		_ = onServer("DROP DATABASE IF EXISTS %s WITH (FORCE)", server.empty)
 	}
 	_ = onServer("DROP DATABASE IF EXISTS %s", server.template)

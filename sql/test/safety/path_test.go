@@ -62,6 +62,129 @@ func TestHostileSearchPathChangesNothing(t *testing.T) {
 	wantEverythingDone(d, "902-1001")
 }
 
+// shadows makes, beside the notifications, what matches a call better than PostgreSQL's own, to
+// which the arguments are only converted: functions of the names that our routines call, and
+// operators. Each tells that it was called, and does what PostgreSQL's own does.
+const shadows = `
+	DO $do$
+	DECLARE
+		v_types CONSTANT text[] := '{int2,int4,int8,numeric,float4,float8,text,name,interval,timestamptz,timestamp,date,oid,bool}';
+		v_name record;
+		v_left text;
+		v_right text;
+		v_call text;
+		v_result text;
+		v_made integer := 0;
+	BEGIN
+		FOR v_name IN
+			SELECT DISTINCT c.proname AS name, c.pronargs AS arguments, NULL AS operator
+			FROM pg_proc AS ours
+			CROSS JOIN LATERAL regexp_matches(ours.prosrc, '([a-z_0-9]+)[(]', 'g') AS word (parts)
+			JOIN pg_proc AS c ON c.proname IN (word.parts[1], 'div')
+			WHERE ours.pronamespace = 'public'::regnamespace
+				AND c.pronamespace = 'pg_catalog'::regnamespace
+				AND c.prokind = 'f'
+				AND NOT c.proretset
+				AND c.provariadic = 0
+				AND NOT EXISTS (
+					SELECT FROM unnest(c.proargtypes) AS a (type) JOIN pg_type AS t ON t.oid = a.type
+					WHERE t.typtype = 'p'
+				)
+				AND c.pronargs IN (1, 2)
+			UNION ALL
+			SELECT NULL, 2, o.operator
+			FROM unnest('{+,-,*,/,%,<,>,<=,>=,=,<>,||}'::text[]) AS o (operator)
+		LOOP
+			FOREACH v_left IN ARRAY v_types LOOP
+				FOREACH v_right IN ARRAY CASE v_name.arguments WHEN 1 THEN '{-}' ELSE v_types END LOOP
+					BEGIN
+						v_call := CASE
+							WHEN v_name.operator IS NOT NULL
+								THEN format('$1::%s OPERATOR(pg_catalog.%s) $2::%s', v_left, v_name.operator, v_right)
+							WHEN v_right = '-' THEN format('pg_catalog.%I($1::%s)', v_name.name, v_left)
+							ELSE format('pg_catalog.%I($1::%s, $2::%s)', v_name.name, v_left, v_right)
+						END;
+						EXECUTE 'SELECT pg_typeof(' || replace(replace(v_call, '$1', 'NULL'), '$2', 'NULL') || ')'
+						INTO v_result;
+						CONTINUE WHEN EXISTS (
+							SELECT
+							FROM pg_operator AS o
+							WHERE o.oprname = v_name.operator
+								AND (o.oprleft, o.oprright) = (v_left::regtype, v_right::regtype)
+						) OR EXISTS (
+							SELECT
+							FROM pg_proc AS p
+							WHERE p.proname = v_name.name
+								AND p.proargtypes::oid[] = CASE v_right
+									WHEN '-' THEN ARRAY[v_left::regtype::oid]
+									ELSE ARRAY[v_left::regtype::oid, v_right::regtype::oid]
+								END
+						);
+						v_made := v_made + 1;
+						EXECUTE format(
+							'CREATE FUNCTION public.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L',
+							coalesce(v_name.name, 'shadow_' || v_made),
+							concat_ws(', ', v_left, nullif(v_right, '-')),
+							v_result,
+							format(
+								'DECLARE v_stack text; BEGIN GET DIAGNOSTICS v_stack = PG_CONTEXT;'
+								' RAISE WARNING %L, replace(v_stack, chr(10), '' < ''); %s %s; END',
+								'shadow of ' || v_call || ' in %',
+								CASE v_result WHEN 'void' THEN 'PERFORM' ELSE 'RETURN' END,
+								v_call
+							)
+						);
+						IF v_name.operator IS NOT NULL THEN
+							EXECUTE format(
+								'CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = public.%I)',
+								v_name.operator, v_left, v_right, 'shadow_' || v_made
+							);
+						END IF;
+					EXCEPTION
+						WHEN OTHERS THEN
+							NULL;  -- nobody calls that
+					END;
+				END LOOP;
+			END LOOP;
+		END LOOP;
+		RAISE NOTICE '% shadows', v_made;
+	END
+	$do$`
+
+func TestNothingBesideTheTableIsMistakenForPostgreSQLsOwn(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Exec("SET statement_timeout = '2min'; SET search_path = pg_catalog")
+	d.Exec(shadows)
+	d.Exec("RESET search_path")
+	session, told := d.WithNotices()
+	d.Insert(pgtest.Alice, "read", 1, 1001)
+	session.Exec("SELECT public.div(7::numeric, 2::bigint), 2.5 * 2, public.pg_sleep(0::numeric)")
+	for _, must := range []string{"pg_catalog.div(", "OPERATOR(pg_catalog.*)", "pg_catalog.pg_sleep("} {
+		if !strings.Contains(told(), must) {
+			t.Fatalf("there is no shadow of %s: %s", must, told())
+		}
+	}
+	before := len(told())
+	for _, call := range append([]string{
+		"SELECT * FROM preview_notification_limits()",
+		"SELECT * FROM notification_cleanup_doctor()",
+		"SELECT * FROM notification_cleanup_health",
+		"CALL cleanup_notifications_in_batches(100, 50, 10, '1 hour', 0.1, '1 minute')",
+		"SELECT restore_notifications(1)",
+		"SELECT notification_cleanup_grants(current_user::regrole)",
+		"SELECT suspend_notification_cleanup('a test')",
+		"SELECT resume_notification_cleanup()",
+	}, pgtest.EveryRoutine...) {
+		session.Exec(call)
+	}
+	called := regexp.MustCompile("(?m)^shadow of .*").FindAllString(told()[before:], -1)
+	slices.Sort(called)
+	if called = slices.Compact(called); len(called) > 0 {
+		t.Errorf("called are\n%s", strings.Join(called, "\n"))
+	}
+}
+
 // wantEverythingDone compares what is left of 1001 notifications, and the records.
 func wantEverythingDone(d *pgtest.Database, left string) {
 	d.T.Helper()
