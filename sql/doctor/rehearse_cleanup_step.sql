@@ -105,6 +105,10 @@ EXCEPTION
             rehearse_cleanup_step.message = MESSAGE_TEXT,
             rehearse_cleanup_step.detail = PG_EXCEPTION_DETAIL,
             rehearse_cleanup_step.advice = PG_EXCEPTION_HINT;
+        -- There it is the whole notification, which is nothing for a log.
+        IF rehearse_cleanup_step.sqlstate IN ('23502', '23514') THEN
+            rehearse_cleanup_step.detail := NULL;
+        END IF;
         rehearse_cleanup_step.outcome := CASE
             -- Undo steps over the one that a key or constraint refuses; a run fails of it.
             WHEN rehearse_cleanup_step.sqlstate LIKE '23%'

@@ -113,8 +113,42 @@ var faults = map[string]fault{
 		do: noop + `BEFORE UPDATE ON notifications FOR EACH ROW EXECUTE FUNCTION noop();
 			ALTER TABLE notifications DISABLE TRIGGER noop`,
 	},
-	"a foreign key": {
-		do: "CREATE TABLE t (id uuid REFERENCES notifications)",
+	"a foreign key that cascades by an index": {
+		do:       `CREATE TABLE t (id uuid PRIMARY KEY REFERENCES notifications ON DELETE CASCADE)`,
+		check:    "foreign keys",
+		severity: "ok",
+	},
+	"a foreign key that keeps": {
+		do:       "CREATE TABLE t (id uuid PRIMARY KEY REFERENCES notifications)",
+		check:    "foreign keys",
+		severity: "note",
+		says:     []string{"t refers to notifications, and keeps those from being purged"},
+	},
+	"a foreign key without an index": {
+		do:       "CREATE TABLE t (id uuid REFERENCES notifications ON DELETE CASCADE)",
+		check:    "foreign keys",
+		severity: "note",
+		says: []string{
+			"t refers to notifications, and has no index for that: each one purged reads 0 pages",
+			"CREATE INDEX CONCURRENTLY ON t (id);",
+		},
+	},
+	"a foreign key of a large table without an index": {
+		do: `CREATE TABLE t (id uuid REFERENCES notifications ON DELETE SET NULL, filler text);
+			ALTER TABLE t ALTER filler SET STORAGE PLAIN;
+			INSERT INTO t SELECT NULL, repeat('x', 6000) FROM generate_series(1, 1000);
+			CREATE INDEX ON t (id) WHERE id IS NULL`,
+		check:    "foreign keys",
+		severity: "warning",
+		says:     []string{"reads 1000 pages"},
+	},
+	"a foreign key of partitions": {
+		do: `CREATE TABLE t (id uuid REFERENCES notifications ON DELETE CASCADE)
+			PARTITION BY HASH (id);
+			CREATE TABLE u PARTITION OF t FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+			CREATE INDEX ON t (id)`,
+		check:    "foreign keys",
+		severity: "ok",
 	},
 	"no replica identity": {
 		do: `ALTER TABLE notifications REPLICA IDENTITY NOTHING;
