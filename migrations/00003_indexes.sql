@@ -21,13 +21,6 @@ BEGIN
             user_id integer,
             deleted_at timestamptz
         );
-        RAISE WARNING USING
-            MESSAGE = 'notifications is a view or a partitioned table: '
-                'no migration builds its two indexes',
-            HINT = 'notification-cleanup migrate up goes on to build those of a partitioned table, '
-                'and prints what a view lacks. By hand, once all migrations are applied, in psql: '
-                'SELECT statement FROM notification_cleanup_indexes() '
-                'WHERE statement IS NOT NULL \gexec';
     END IF;
 END
 $$;

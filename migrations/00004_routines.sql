@@ -5301,7 +5301,8 @@ COMMENT ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) IS
 -- end of sql/run/sweep_cleanup_batch.sql
 
 -- frozen copy of sql/run/warn_without_index.sql
--- Warns where no valid index serves the cleanup, so that a run reads whole tables:
+-- Warns where no valid index serves the cleanup, so that a run reads whole tables: a migration does
+-- at its end, and each plan.
 --
 --     SELECT warn_without_index();
 -- +goose StatementBegin
@@ -5336,7 +5337,8 @@ BEGIN
         RAISE WARNING USING
             MESSAGE = 'no valid index serves the cleanup on ' || v_tables,
             HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view '
-                'lacks. In psql: SELECT * FROM notification_cleanup_indexes().';
+                'lacks. In psql: SELECT statement FROM notification_cleanup_indexes() '
+                'WHERE statement IS NOT NULL \gexec';
     END IF;
 END
 $$;
@@ -5979,6 +5981,17 @@ END
 $$;
 -- +goose StatementEnd
 -- end of sql/rights/warn_of_creators.sql
+-- frozen copy of sql/doctor/warn_of_indexes.sql
+-- Frozen at the end of the routines' migration: the one before builds no index of a view or of a
+-- partitioned table, and cannot know yet whether one is missing.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    PERFORM warn_without_index();
+END
+$$;
+-- +goose StatementEnd
+-- end of sql/doctor/warn_of_indexes.sql
 
 -- +goose Down
 -- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those

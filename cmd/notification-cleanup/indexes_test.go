@@ -182,6 +182,10 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 				d.Exec(statement)
 			}
 			d = d.OpenSession()
+			const warning = "no valid index serves the cleanup on"
+			if _, stderr := migrateTo(t, d, "up"); !strings.Contains(stderr, warning) {
+				t.Errorf("when it is installed, stderr is %s", stderr)
+			}
 			printed := func() (lines []string) {
 				_, stderr := migrateTo(t, d, "up")
 				for line := range strings.Lines(stderr) {
@@ -202,6 +206,10 @@ func TestMigrateUpPrintsTheIndexesThatAViewLacks(t *testing.T) {
 			}
 			if got := printed(); got != nil {
 				t.Errorf("when all are built, prints %q", got)
+			}
+			migrateTo(t, d, "down")
+			if _, stderr := migrateTo(t, d, "up"); strings.Contains(stderr, "WARN") {
+				t.Errorf("when it is installed with all of them, stderr is %s", stderr)
 			}
 		})
 	}

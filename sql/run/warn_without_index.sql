@@ -1,4 +1,5 @@
--- Warns where no valid index serves the cleanup, so that a run reads whole tables:
+-- Warns where no valid index serves the cleanup, so that a run reads whole tables: a migration does
+-- at its end, and each plan.
 --
 --     SELECT warn_without_index();
 CREATE OR REPLACE FUNCTION warn_without_index()
@@ -32,7 +33,8 @@ BEGIN
         RAISE WARNING USING
             MESSAGE = 'no valid index serves the cleanup on ' || v_tables,
             HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view '
-                'lacks. In psql: SELECT * FROM notification_cleanup_indexes().';
+                'lacks. In psql: SELECT statement FROM notification_cleanup_indexes() '
+                'WHERE statement IS NOT NULL \gexec';
     END IF;
 END
 $$;

@@ -25,10 +25,12 @@ const (
 	tables    = "migrations/00002_tables.sql"
 	remember  = "sql/rights/remember_objects.sql"
 	revoke    = "sql/rights/revoke_default_grants.sql"
-	warn      = "sql/rights/warn_of_creators.sql"
 	doctor    = "sql/doctor/notification_cleanup_doctor.sql.tmpl"
 	checks    = "sql/doctor/check_*.sql"
 )
+
+// warn are the statements at the end of the routines' migration.
+var warn = []string{"sql/rights/warn_of_creators.sql", "sql/doctor/warn_of_indexes.sql"}
 
 // pin stands at the beginning of either direction.
 const pin = `-- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
@@ -202,11 +204,14 @@ func freeze(objects []object) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	warning, err := copyOf(warn)
-	if err != nil {
-		return nil, err
+	var up, down, warnings strings.Builder
+	for _, path := range warn {
+		warning, err := copyOf(path)
+		if err != nil {
+			return nil, err
+		}
+		warnings.WriteString(warning)
 	}
-	var up, down strings.Builder
 	for _, o := range objects {
 		fmt.Fprintf(&up, "\n%s", o.frozen())
 	}
@@ -221,7 +226,7 @@ func freeze(objects []object) (map[string][]byte, error) {
 %s
 %s
 -- +goose Down
-%s%s`, pin, before, &up, after, warning, pin, &down)
+%s%s`, pin, before, &up, after, &warnings, pin, &down)
 
 	text, err := os.ReadFile(tables)
 	if err != nil {
