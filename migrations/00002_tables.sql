@@ -105,6 +105,25 @@ BEGIN
         'When the notification was soft-deleted. Rows of one cleanup run share the run''s '
         'started_at.';
         v_table := 'notifications'::regclass;
+        -- The live index, which here serves an inbox as well. A former table may hold its name,
+        -- which makes CREATE INDEX find another one.
+        EXECUTE format(
+            'CREATE INDEX %s ON notifications (user_id, created_at DESC) WHERE deleted_at IS NULL',
+            CASE
+                WHEN to_regclass(format('%I.notifications_live_idx', current_schema())) IS NULL
+                    THEN 'notifications_live_idx'
+            END
+        );
+        EXECUTE (
+            SELECT format(
+                'COMMENT ON INDEX %s IS %L',
+                i.indexrelid::regclass,
+                'Counts live notifications by user, and serves a page of an inbox.'
+            )
+            FROM pg_index AS i
+            WHERE i.indrelid = v_table
+                AND NOT i.indisprimary
+        );
     END IF;
 
     IF NOT EXISTS (

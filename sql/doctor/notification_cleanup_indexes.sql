@@ -20,11 +20,7 @@ BEGIN
             t.*,
             format(
                 '%sON %I.%I (%s)%s WHERE %s',
-                -- An index of that name may be on a table that was renamed, or on another one.
-                CASE
-                    WHEN c.oid = 'notifications'::regclass AND name_taken.oid IS NULL
-                        THEN format('notifications_%s_idx ', t.purpose)
-                END,
+                CASE WHEN c.oid = 'notifications'::regclass THEN free_name.name || ' ' END,
                 namespace.nspname,
                 c.relname,
                 -- An expression stands in parentheses of its own.
@@ -35,10 +31,25 @@ BEGIN
         FROM notification_index_templates() AS t
         JOIN pg_class AS c ON c.oid = t.relation
         JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
-        LEFT JOIN pg_class AS name_taken ON name_taken.relnamespace = c.relnamespace
-            AND name_taken.relname = format('notifications_%s_idx', t.purpose)
+        -- An index of the first name may be on a table that was renamed, or on another one.
+        CROSS JOIN LATERAL (
+            SELECT candidate.name
+            FROM generate_series(0, 9) AS number
+            CROSS JOIN LATERAL (
+                SELECT concat('notifications_', t.purpose, '_idx', nullif(number, 0))
+            ) AS candidate (name)
+            WHERE NOT EXISTS (
+                SELECT
+                FROM pg_class AS holder
+                WHERE holder.relnamespace = c.relnamespace
+                    AND holder.relname = candidate.name
+            )
+            ORDER BY number
+            LIMIT 1
+        ) AS free_name
     ),
-    -- Indexes that are just like the template, whether they are valid or not.
+    -- Indexes that are just like the template, and those that a failure has left invalid, also with
+    -- more columns behind.
     alike AS MATERIALIZED (
         SELECT
             t.relation,
@@ -49,8 +60,12 @@ BEGIN
         FROM templates AS t
         JOIN pg_index AS i ON i.indrelid = t.relation
             AND NOT i.indisunique
-            AND i.indnkeyatts = 1
-            AND i.indnatts = 1 + cardinality(t.included)
+            AND (
+                i.indnkeyatts = 1
+                AND i.indnatts = 1 + cardinality(t.included)
+                OR NOT i.indisvalid
+                AND cardinality(t.included) = 0
+            )
             AND pg_get_indexdef(i.indexrelid, 1, false) IN (t.key, format('(%s)', t.key))
             AND pg_get_expr(i.indpred, i.indrelid) = t.condition
         JOIN pg_class AS c ON c.oid = i.indexrelid

@@ -62,7 +62,7 @@ func TestAdoptsATableWithItsRows(t *testing.T) {
 
 func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 	t.Parallel()
-	d := pgtest.New(t)
+	d := pgtest.Adopt(t, plain)
 	d.Exec(`
 		UPDATE pg_index
 		SET indisvalid = false

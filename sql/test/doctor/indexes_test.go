@@ -107,12 +107,31 @@ var indexCases = map[string]struct {
 			"notifications deleted notifications_deleted_idx",
 		},
 	},
+	"an invalid one of more columns": {
+		change: dropOurs + `
+			CREATE INDEX wider ON notifications (user_id, created_at) WHERE deleted_at IS NULL;
+			UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'wider'::regclass`,
+		want: []string{
+			"notifications live -> REINDEX INDEX CONCURRENTLY public.wider",
+			gone("notifications_deleted_idx ON public.notifications (deleted_at)"),
+		},
+	},
+	"two names that are taken": {
+		change: dropOurs + `
+			CREATE TABLE notifications_deleted_idx (user_id uuid);
+			CREATE INDEX notifications_deleted_idx1 ON notifications_deleted_idx (user_id);
+			CREATE INDEX mine ON notifications (user_id) WHERE deleted_at IS NULL`,
+		want: []string{
+			"notifications live mine",
+			gone("notifications_deleted_idx2 ON public.notifications (deleted_at)"),
+		},
+	},
 	"a name that is taken": {
 		change: dropOurs + `
 			CREATE TABLE former (user_id uuid);
 			CREATE INDEX notifications_live_idx ON former (user_id)`,
 		want: []string{
-			live("ON public.notifications (user_id)"),
+			live("notifications_live_idx1 ON public.notifications (user_id)"),
 			gone("notifications_deleted_idx ON public.notifications (deleted_at)"),
 		},
 	},
@@ -234,6 +253,55 @@ func TestThePlannerSaysWhichIndexServes(t *testing.T) {
 			const left = "SELECT count(statement) FROM notification_cleanup_indexes()"
 			if n := pgtest.One[int](d, left); n > 0 {
 				t.Errorf("when all that it says is done, %d are left", n)
+			}
+		})
+	}
+}
+
+func TestAnIndexOfAnInboxThatHasTheDeletedInItIsNoted(t *testing.T) {
+	t.Parallel()
+	const inbox = "CREATE INDEX inbox ON notifications (user_id, created_at DESC)"
+	for name, test := range map[string]struct{ create, advice string }{
+		"of a plain table": {
+			plain + ";" + inbox,
+			"CREATE INDEX CONCURRENTLY ON notifications (user_id, created_at DESC)" +
+				" WHERE deleted_at IS NULL; DROP INDEX CONCURRENTLY inbox;" +
+				" DROP INDEX CONCURRENTLY notifications_live_idx;",
+		},
+		"of a partitioned table": {
+			hashed + ";" + inbox,
+			"on notifications (user_id, created_at DESC) WHERE deleted_at IS NULL",
+		},
+		"without them": {plain + "; ALTER TABLE notifications ADD deleted_at timestamptz;" + inbox +
+			" WHERE deleted_at IS NULL", ""},
+		"of the unread":      {plain + ";" + inbox + " WHERE status = 'unread'", ""},
+		"with the status":    {plain + "; CREATE INDEX ON notifications (user_id, status, created_at)", ""},
+		"unique":             {plain + "; CREATE UNIQUE INDEX ON notifications (user_id, created_at)", ""},
+		"the users alone":    {plain + "; CREATE INDEX ON notifications (user_id)", ""},
+		"of a created table": {"SELECT", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, test.create)
+			c := find(d, "indexes")
+			if test.advice == "" {
+				if c.Severity != "ok" {
+					t.Errorf("it says %+v", c)
+				}
+				return
+			}
+			if c.Severity != "note" || !strings.HasSuffix(c.Advice, ": "+test.advice) ||
+				!strings.HasPrefix(c.Found, "inbox, by user and time") {
+				t.Errorf("it says %+v", c)
+			}
+			if !strings.HasPrefix(test.advice, "CREATE") {
+				return
+			}
+			for _, statement := range strings.Split(test.advice, "; ") {
+				d.Exec(statement)
+			}
+			if c := find(d, "indexes"); c.Severity != "ok" {
+				t.Errorf("with what it said it says %+v", c)
 			}
 		})
 	}
