@@ -1,4 +1,4 @@
--- Refuses what cannot be adopted, before anything is created.
+-- Refuses what cannot be adopted, and names that are taken, before anything is created.
 -- A migration that fails leaves goose's own table behind. So this one has no transaction: its first
 -- statement takes that table away as well, and its second one fails.
 
@@ -11,7 +11,103 @@ DECLARE
     v_table CONSTANT regclass := to_regclass(format('%I.notifications', current_schema()));
     v_kind "char";
     v_problems text;
+    v_taken text;
     v_refusal json;
+    -- names of ours
+    v_routines CONSTANT name[] := '{
+        await_cleanup_pace,
+        check_cleanup_limits,
+        check_cleanup_pace,
+        check_notification_columns,
+        check_planned_deletions,
+        check_run_id,
+        claim_cleanup_batch,
+        cleanup_batch_is_rewritten,
+        cleanup_batch_pruning_users,
+        cleanup_next_batch,
+        cleanup_notifications,
+        cleanup_notifications_in_batches,
+        cleanup_run_is_rewritten,
+        cleanup_run_lifetime,
+        cleanup_suspension,
+        close_notification_cleanup,
+        continue_notification_cleanup,
+        count_lost_commits,
+        deleted_on_worker,
+        explain_cleanup_shortfall,
+        find_notifications_to_rehearse,
+        give_up_notification_cleanup,
+        notification_cleanup_doctor,
+        notification_cleanup_grants,
+        notification_cleanup_indexes,
+        notification_cleanup_privileges,
+        notification_column_problems,
+        notification_cron_jobs,
+        notification_crowds,
+        notification_deleted_shards,
+        notification_excess,
+        notification_index_scans,
+        notification_index_templates,
+        notification_replicas,
+        notification_sample_pages,
+        notification_schema_creators,
+        notification_shards,
+        notification_stats,
+        notification_tables,
+        open_notification_cleanup,
+        pace_after_batch,
+        pace_notification_cleanup,
+        pin_tid_scans_on_workers,
+        plan_notification_cleanup,
+        preview_notification_cleanup,
+        preview_notification_limits,
+        purge_notifications,
+        queue_notification_cleanup,
+        record_cleanup_batch,
+        rehearse_cleanup_step,
+        rehearse_notification_cleanup,
+        restore_next_batch,
+        restore_notifications,
+        resume_notification_cleanup,
+        sample_notification_statuses,
+        settle_notification_cleanup,
+        spread_batches_over_shards,
+        stop_notification_cleanup,
+        suspend_notification_cleanup,
+        sweep_cleanup_batch,
+        warn_without_index
+    }';
+    v_relations CONSTANT name[] := '{
+        notification_cleanup_batches,
+        notification_cleanup_batches_queue_idx,
+        notification_cleanup_health,
+        notification_cleanup_open_runs,
+        notification_cleanup_runs,
+        notification_cleanup_suspension
+    }';
+    v_domains CONSTANT name[] := '{
+        notification_created_at,
+        notification_id,
+        notification_user_id
+    }';
+    v_columns_of_history CONSTANT name[] := '{
+        application_name,
+        finished_at,
+        id,
+        invoked_by,
+        max_notifications,
+        min_keep,
+        notifications_changed,
+        notifications_deleted,
+        notifications_planned,
+        notifications_restored,
+        notifications_skipped,
+        started_at,
+        users_cleaned,
+        users_over_limit,
+        users_still_over_limit
+    }';
+    -- end of the names
 BEGIN
     -- A second table in front of the application's would hide its rows from the application.
     IF v_table IS NULL AND to_regclass('notifications') IS NOT NULL THEN
@@ -232,6 +328,83 @@ BEGIN
                     '''unread'' ELSE ''read'' END AS status, sent_at AS created_at, deleted_at '
                     'FROM messages.'
             END
+        );
+    END IF;
+
+    SELECT string_agg(in_the_way.object, ', ' ORDER BY in_the_way.object)
+    INTO v_taken
+    FROM (
+        SELECT format(
+            '%s %s',
+            CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
+            p.oid::regprocedure
+        ) AS object
+        FROM pg_proc AS p
+        JOIN pg_namespace AS namespace ON namespace.oid = p.pronamespace
+            AND namespace.nspname = v_schema
+        -- Whatever its arguments are: calls that fit both would be ambiguous.
+        WHERE p.proname = ANY (v_routines)
+        UNION ALL
+        SELECT format(
+            '%s %s',
+            CASE c.relkind
+                WHEN 'r' THEN 'table'
+                WHEN 'p' THEN 'table'
+                WHEN 'v' THEN 'view'
+                WHEN 'm' THEN 'materialized view'
+                WHEN 'i' THEN 'index'
+                WHEN 'I' THEN 'index'
+                WHEN 'S' THEN 'sequence'
+                WHEN 'f' THEN 'foreign table'
+                WHEN 'c' THEN 'type'
+            END,
+            c.oid::regclass
+        )
+        FROM pg_class AS c
+        JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+            AND namespace.nspname = v_schema
+        WHERE c.relname = ANY (v_relations || v_domains)
+            -- The history of an earlier installation is taken over.
+            AND NOT (
+                c.relname = 'notification_cleanup_runs'
+                AND c.relkind = 'r'
+                AND v_columns_of_history <@ ARRAY(
+                    SELECT a.attname
+                    FROM pg_attribute AS a
+                    WHERE a.attrelid = c.oid
+                        AND NOT a.attisdropped
+                )
+            )
+        UNION ALL
+        SELECT format('%s %s', CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, t.oid::regtype)
+        FROM pg_type AS t
+        JOIN pg_namespace AS namespace ON namespace.oid = t.typnamespace
+            AND namespace.nspname = v_schema
+        WHERE t.typname = ANY (v_relations || v_domains)
+            AND t.typrelid = 0
+            -- PostgreSQL gives an array's type another name where a type wants its own.
+            AND NOT EXISTS (
+                SELECT
+                FROM pg_type AS element
+                WHERE element.typarray = t.oid
+            )
+    ) AS in_the_way;
+    IF v_taken IS NOT NULL THEN
+        v_refusal := json_build_object(
+            'code', coalesce(v_refusal ->> 'code', 'duplicate_object'),
+            'message', concat_ws(
+                '; ',
+                v_refusal ->> 'message',
+                format('names of ours are taken in schema %I: %s', v_schema, v_taken)
+            ),
+            'hint', concat_ws(
+                ' ',
+                coalesce(v_refusal ->> 'hint', 'Nothing was changed.'),
+                'Rename what is in the way, or install into a schema of its own, with an updatable '
+                'view of the table: CREATE SCHEMA cleanup; CREATE VIEW cleanup.notifications AS '
+                'SELECT ctid, tableoid, * FROM',
+                format('%s;', coalesce(v_table::text, 'notifications'))
+            )
         );
     END IF;
 

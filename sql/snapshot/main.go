@@ -22,6 +22,7 @@ import (
 
 const (
 	migration = "migrations/00004_routines.sql"
+	precheck  = "migrations/00001_checks.sql"
 	tables    = "migrations/00002_tables.sql"
 	remember  = "sql/rights/remember_objects.sql"
 	revoke    = "sql/rights/revoke_default_grants.sql"
@@ -29,8 +30,12 @@ const (
 	checks    = "sql/doctor/check_*.sql"
 )
 
-// warn are the statements at the end of the routines' migration.
-var warn = []string{"sql/rights/warn_of_creators.sql", "sql/doctor/warn_of_indexes.sql"}
+// finally is what the routines' migration ends with.
+var finally = []string{
+	"sql/rights/refuse_namesakes.sql",
+	"sql/rights/warn_of_creators.sql",
+	"sql/doctor/warn_of_indexes.sql",
+}
 
 // pin stands at the beginning of either direction.
 const pin = `-- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
@@ -204,13 +209,13 @@ func freeze(objects []object) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var up, down, warnings strings.Builder
-	for _, path := range warn {
-		warning, err := copyOf(path)
+	var up, down, end strings.Builder
+	for _, path := range finally {
+		text, err := copyOf(path)
 		if err != nil {
 			return nil, err
 		}
-		warnings.WriteString(warning)
+		end.WriteString(text)
 	}
 	for _, o := range objects {
 		fmt.Fprintf(&up, "\n%s", o.frozen())
@@ -226,7 +231,7 @@ func freeze(objects []object) (map[string][]byte, error) {
 %s
 %s
 -- +goose Down
-%s%s`, pin, before, &up, after, &warnings, pin, &down)
+%s%s`, pin, before, &up, after, &end, pin, &down)
 
 	text, err := os.ReadFile(tables)
 	if err != nil {
@@ -241,7 +246,58 @@ func freeze(objects []object) (map[string][]byte, error) {
 		}
 		text = slices.Concat(text[:start], []byte(copy), text[end+len(last):])
 	}
-	return map[string][]byte{migration: routines, tables: text}, nil
+	first, err := os.ReadFile(precheck)
+	if err != nil {
+		return nil, err
+	}
+	head, rest, hasHead := bytes.Cut(first, []byte(namesBegin))
+	_, rest, hasRest := bytes.Cut(rest, []byte(namesEnd))
+	if !hasHead || !hasRest {
+		return nil, fmt.Errorf("%s has no place for the names", precheck)
+	}
+	first = slices.Concat(head, []byte(namesBegin+names(objects, text)+namesEnd), rest)
+	return map[string][]byte{migration: routines, tables: text, precheck: first}, nil
+}
+
+// What stands between these is written here.
+const (
+	namesBegin = "    -- names of ours\n"
+	namesEnd   = "    -- end of the names\n"
+)
+
+var (
+	routineName  = regexp.MustCompile(`(?m)^DROP (?:FUNCTION|PROCEDURE) (\w+)`)
+	relationName = regexp.MustCompile(`(?m)^(?:DROP VIEW|CREATE TABLE|CREATE INDEX) (?:IF NOT EXISTS )?(\w+)`)
+	domainName   = regexp.MustCompile(`(?m)^COMMENT ON DOMAIN (\w+)`)
+	historyName  = regexp.MustCompile(`(?m)^COMMENT ON COLUMN notification_cleanup_runs\.(\w+)`)
+)
+
+// names declares the names of all that the migrations create: the objects, and what is in the
+// migration of the tables.
+func names(objects []object, tables []byte) string {
+	all := string(tables)
+	for _, o := range objects {
+		all += o.drop()
+	}
+	var declared strings.Builder
+	for _, kind := range []struct {
+		variable string
+		pattern  *regexp.Regexp
+	}{
+		{"v_routines", routineName},
+		{"v_relations", relationName},
+		{"v_domains", domainName},
+		{"v_columns_of_history", historyName},
+	} {
+		var found []string
+		for _, match := range kind.pattern.FindAllStringSubmatch(all, -1) {
+			found = append(found, match[1])
+		}
+		slices.Sort(found)
+		fmt.Fprintf(&declared, "    %s CONSTANT name[] := '{\n        %s\n    }';\n",
+			kind.variable, strings.Join(slices.Compact(found), ",\n        "))
+	}
+	return declared.String()
 }
 
 // copyOf returns a file of statements as it stands in migrations.
