@@ -35,6 +35,7 @@ DECLARE
         count_lost_commits,
         deleted_on_worker,
         explain_cleanup_shortfall,
+        explain_notification_cleanup,
         find_notifications_to_rehearse,
         give_up_notification_cleanup,
         notification_cleanup_doctor,

@@ -31,6 +31,7 @@ WITH RECURSIVE entry_points (purpose, routine) AS (
         ('clean up', 'preview_notification_cleanup'),
         ('clean up', 'preview_notification_limits'),
         ('clean up', 'notification_stats'),
+        ('clean up', 'explain_notification_cleanup'),
         ('undo', 'restore_notifications'),
         ('undo', 'restore_next_batch'),
         -- Whoever undoes a run wants nobody to do it again.
@@ -40,7 +41,8 @@ WITH RECURSIVE entry_points (purpose, routine) AS (
         ('watch', 'notification_cleanup_doctor'),
         ('watch', 'preview_notification_cleanup'),
         ('watch', 'preview_notification_limits'),
-        ('watch', 'notification_stats')
+        ('watch', 'notification_stats'),
+        ('watch', 'explain_notification_cleanup')
 ),
 -- Without names of columns it is on the whole table.
 on_relations (purpose, relation, privilege, column_names) AS (

@@ -132,4 +132,10 @@ func TestTheDoctorOfAStandbySaysWhatItIs(t *testing.T) {
 	if got := fmt.Sprint(pgtest.All[string](d, limits)); got != "[(100,0,0,0.0,0)]" {
 		t.Errorf("the limits are %s", got)
 	}
+	const explanation = `
+		SELECT count(*)
+		FROM explain_notification_cleanup(gen_random_uuid()::notification_user_id)`
+	if n := pgtest.One[int](d, explanation); n != 0 {
+		t.Errorf("of nobody it explains %d", n)
+	}
 }

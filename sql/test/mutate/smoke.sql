@@ -4,6 +4,7 @@ SET statement_timeout = '10s';
 INSERT INTO notifications (user_id, status)
 SELECT md5('1')::uuid, 'read' FROM generate_series(1, 3);
 SELECT * FROM preview_notification_cleanup(1, 0);
+SELECT * FROM explain_notification_cleanup(md5('1')::uuid, 1, 0);
 SELECT * FROM preview_notification_limits(ARRAY[1], 0);
 SELECT * FROM notification_stats(1);
 SELECT * FROM notification_replicas();

@@ -188,6 +188,7 @@ func TestReadOnlyTransactionMayLook(t *testing.T) {
 	d.Exec("SET default_transaction_read_only = on")
 	d.WantPreview("", pgtest.PreviewOf(pgtest.Alice, 1001, 0, 901))
 	d.WantStats("", "1001 1 1")
+	d.Exec("SELECT * FROM explain_notification_cleanup(" + pgtest.Key(pgtest.Alice) + ")")
 	d.Refused(pgtest.CleanupCall(""), "25006")
 	d.Refused(fmt.Sprintf("SELECT cleanup_next_batch(%d)", run.ID), "25006")
 	d.Refused("SELECT plan_notification_cleanup(999)", "25006")

@@ -20,6 +20,7 @@ var uses = map[string][]string{
 		"SELECT * FROM preview_notification_cleanup()",
 		"SELECT * FROM preview_notification_limits()",
 		"SELECT * FROM notification_stats()",
+		"SELECT * FROM explain_notification_cleanup('00000000-0000-0000-0000-000000000001')",
 		"SELECT * FROM plan_notification_cleanup(900)",
 		"SELECT pace_notification_cleanup(2, 0, NULL)",
 		"SELECT stop_notification_cleanup(2)",
@@ -46,6 +47,7 @@ var uses = map[string][]string{
 		"SELECT * FROM preview_notification_cleanup()",
 		"SELECT * FROM preview_notification_limits()",
 		"SELECT * FROM notification_stats()",
+		"SELECT * FROM explain_notification_cleanup('00000000-0000-0000-0000-000000000001')",
 		"SELECT * FROM notification_cleanup_runs",
 		"SELECT * FROM notification_cleanup_health",
 		// A check that may not look says so, in a row.
