@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"io"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
-	"github.com/sethvargo/go-envconfig"
 )
 
 func TestRunEqualsTheFunction(t *testing.T) {
@@ -27,8 +23,8 @@ func TestRunEqualsTheFunction(t *testing.T) {
 	ids, record := deletedBy(func(d *pgtest.Database) { d.Exec(`SELECT cleanup_notifications()`) })
 	for _, args := range [][]string{
 		{},
-		{"run", "-batch-size", "100"},
-		{"-batch-size=100", "run", "-workers", "2"},
+		{"run", "--batch-size", "100"},
+		{"--batch-size=100", "run", "--workers", "2"},
 	} {
 		gotIDs, gotRecord := deletedBy(func(d *pgtest.Database) {
 			if _, stderr, status := command(t, d, nil, args...); status != 0 {
@@ -56,7 +52,7 @@ func TestEachWorkerHasAConnection(t *testing.T) {
 	other.Exec(`BEGIN; LOCK TABLE notifications IN EXCLUSIVE MODE`)
 	ended := make(chan int, 1)
 	go func() {
-		_, _, status := command(t, d, nil, "run", "-batch-size", "100", "-workers", "3")
+		_, _, status := command(t, d, nil, "run", "--batch-size", "100", "--workers", "3")
 		ended <- status
 	}()
 	d.Eventually(`
@@ -106,7 +102,7 @@ func TestTheLogTellsHowManyChangedSinceThePlan(t *testing.T) {
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Plan("100, 100")
 	d.Exec("UPDATE notifications SET status = 'unread' WHERE " + pgtest.NotificationNumber + " = 10")
-	_, stderr, status := command(t, d, nil, "run", "-max-notifications", "100")
+	_, stderr, status := command(t, d, nil, "run", "--max-notifications", "100")
 	const says = `msg="finished run" run_id=1 users_cleaned=1 notifications_deleted=900` +
 		` notifications_skipped=0 notifications_changed=1 duration_seconds=`
 	if status != 0 || !strings.Contains(stderr, says) {
@@ -169,7 +165,7 @@ func TestTheProgramPurgesUntilNoneIsLeft(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	d.Exec(pgtest.Expired)
-	stdout, stderr, status := command(t, d, nil, "purge", "-batch-size", "7", "-retention", "960h")
+	stdout, stderr, status := command(t, d, nil, "purge", "--batch-size", "7", "--retention", "960h")
 	if status != 0 || stdout != `{"notifications_purged":35}`+"\n" {
 		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 	}
@@ -187,17 +183,17 @@ func TestExitStatusAndOneLineForEachMistake(t *testing.T) {
 		says   string
 	}{
 		{"unknown command", nil, []string{"clean"}, 2, "unknown command"},
-		{"unknown flag", nil, []string{"-dryrun"}, 2, "dryrun"},
+		{"unknown flag", nil, []string{"--dryrun"}, 2, "dryrun"},
 		{"not a number", map[string]string{"MAX_NOTIFICATIONS": "many"}, nil, 2, "MAX_NOTIFICATIONS"},
 		{"limit of 0", map[string]string{"MAX_NOTIFICATIONS": "0"}, nil, 2, "MAX_NOTIFICATIONS is 0"},
-		{"keeps more than the limit", nil, []string{"-min-keep", "1001"}, 2, "MIN_KEEP is 1001"},
-		{"no batch", nil, []string{"-batch-size", "0"}, 2, "BATCH_SIZE is 0"},
-		{"a batch too large", nil, []string{"-batch-size", "1000001"}, 2, "BATCH_SIZE is 1000001"},
-		{"no worker", nil, []string{"-workers", "0"}, 2, "WORKERS"},
-		{"negative pause", nil, []string{"-pause-factor", "-1"}, 2, "PAUSE_FACTOR is -1"},
-		{"negative lag", nil, []string{"-max-replica-lag", "-1s"}, 2, "MAX_REPLICA_LAG is -1s"},
-		{"negative time", nil, []string{"-timeout", "-1s"}, 2, "TIMEOUT"},
-		{"unknown format", nil, []string{"-format", "xml"}, 2, "FORMAT"},
+		{"keeps more than the limit", nil, []string{"--min-keep", "1001"}, 2, "MIN_KEEP is 1001"},
+		{"no batch", nil, []string{"--batch-size", "0"}, 2, "BATCH_SIZE is 0"},
+		{"a batch too large", nil, []string{"--batch-size", "1000001"}, 2, "BATCH_SIZE is 1000001"},
+		{"no worker", nil, []string{"--workers", "0"}, 2, "WORKERS"},
+		{"negative pause", nil, []string{"--pause-factor", "-1"}, 2, "PAUSE_FACTOR is -1"},
+		{"negative lag", nil, []string{"--max-replica-lag", "-1s"}, 2, "MAX_REPLICA_LAG is -1s"},
+		{"negative time", nil, []string{"--timeout", "-1s"}, 2, "TIMEOUT"},
+		{"unknown format", nil, []string{"--format", "xml"}, 2, "FORMAT"},
 		{"not an id", nil, []string{"restore", "last"}, 2, "restore takes the id"},
 		{"no id", nil, []string{"restore"}, 2, "restore takes the id"},
 		{
@@ -224,7 +220,7 @@ func TestExitStatusAndOneLineForEachMistake(t *testing.T) {
 		{
 			"unreachable server",
 			map[string]string{"DATABASE_URL": "postgres://u:" + secret + "@127.0.0.1:1/d"},
-			nil,
+			[]string{"stats"},
 			1,
 			"connect to database",
 		},
@@ -249,7 +245,7 @@ func TestExitStatusAndOneLineForEachMistake(t *testing.T) {
 
 func TestTheProcessExitsWithTheStatus(t *testing.T) {
 	t.Parallel()
-	cmd, stdout, stderr := process(t, "postgres://u:s3cr3t@127.0.0.1:1/d")
+	cmd, stdout, stderr := process(t, "postgres://u:s3cr3t@127.0.0.1:1/d", "stats")
 	_ = cmd.Wait()
 	if cmd.ProcessState.ExitCode() != 1 || stdout.Len() > 0 ||
 		strings.Count(stderr.String(), "\n") != 1 ||
@@ -258,42 +254,21 @@ func TestTheProcessExitsWithTheStatus(t *testing.T) {
 	}
 }
 
-func TestFlagsWinOverVariablesAndEmptyVariablesCountAsUnset(t *testing.T) {
+func TestFlagsMayStandBeforeTheCommand(t *testing.T) {
 	t.Parallel()
-	env := envconfig.MapLookuper(
-		map[string]string{"MIN_KEEP": "7", "WORKERS": "3", "TIMEOUT": "", "BATCH_SIZE": "", "FORMAT": ""},
-	)
-	cfg, words, err := loadConfig(
-		t.Context(),
-		[]string{"-min-keep", "5", "migrate", "-dry-run", "up"},
-		env,
-	)
-	if err != nil || cfg.MinKeep != 5 || cfg.Workers != 3 || !cfg.DryRun || cfg.BatchSize != 10000 ||
-		cfg.Format != "text" ||
-		!slices.Equal(words, []string{"migrate", "up"}) {
-		t.Errorf("config %+v, words %q, error %v", cfg, words, err)
+	d := pgtest.New(t)
+	stdout, stderr, status := command(t, d, nil, "--dry-run", "--workers", "2", "run")
+	if n := pgtest.One[int](d, `SELECT count(*) FROM notification_cleanup_runs`); status != 0 ||
+		stdout != "" ||
+		n != 0 {
+		t.Errorf("exit status %d, stdout %s, stderr %s, and %d runs", status, stdout, stderr, n)
 	}
 }
 
 func TestTheLargestBatchIsOfAMillion(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	if _, stderr, status := command(t, d, nil, "run", "-batch-size", "1000000"); status != 0 {
+	if _, stderr, status := command(t, d, nil, "run", "--batch-size", "1000000"); status != 0 {
 		t.Errorf("exit status %d, stderr %s", status, stderr)
-	}
-}
-
-func TestHelpNamesEveryVariable(t *testing.T) {
-	t.Parallel()
-	var stdout bytes.Buffer
-	if err := run(
-		t.Context(), []string{"-help"}, envconfig.MapLookuper(nil), &stdout, io.Discard,
-	); err != nil {
-		t.Fatal(err)
-	}
-	for field := range configFields() {
-		if name := flagName(field); !strings.Contains(stdout.String(), "-"+name+" ") {
-			t.Errorf("no flag -%s in the help", name)
-		}
 	}
 }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
-	"io"
 	"regexp"
 	"runtime"
 	"slices"
@@ -11,51 +8,74 @@ import (
 	"testing"
 
 	"github.com/sethvargo/go-envconfig"
+	"github.com/spf13/cobra"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/config"
 )
+
+// say runs a command line that needs no database.
+func say(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, log strings.Builder
+	status = execute(t.Context(), args, envconfig.MapLookuper(nil), &out, &log)
+	return out.String(), log.String(), status
+}
+
+// everyCommand are all that do something.
+func everyCommand() (all []*cobra.Command) {
+	var list func(*cobra.Command)
+	list = func(c *cobra.Command) {
+		if c.Name() != "help" && c.Name() != "completion" {
+			all = append(all, c)
+			for _, c := range c.Commands() {
+				list(c)
+			}
+		}
+	}
+	list(newRoot(newApp(envconfig.MapLookuper(nil), &strings.Builder{}, &strings.Builder{})))
+	return all
+}
 
 func TestVersionIsWhatTheBuildSays(t *testing.T) {
 	t.Parallel()
 	says := regexp.MustCompile(
 		`^notification-cleanup \S+ \(` + regexp.QuoteMeta(runtime.Version()) + `\)\n$`)
-	for _, flag := range []string{"--version", "-version"} {
-		var stdout bytes.Buffer
-		err := run(
-			t.Context(),
-			[]string{"run", flag},
-			envconfig.MapLookuper(map[string]string{"WORKERS": "wrong"}),
-			&stdout,
-			io.Discard,
-		)
-		if err != nil || !says.MatchString(stdout.String()) {
-			t.Errorf("%s prints %q, error %v", flag, &stdout, err)
+	for _, args := range []string{"--version", "version"} {
+		if stdout, stderr, status := say(t, args); status != 0 || !says.MatchString(stdout) {
+			t.Errorf("%s prints %q, exit status %d: %s", args, stdout, status, stderr)
 		}
 	}
 }
 
-func TestEachCommandHasHelpWithAnExampleThatWorks(t *testing.T) {
+func TestEachCommandHasHelpWithExamplesThatWork(t *testing.T) {
 	t.Parallel()
-	for _, c := range commands {
+	for _, c := range everyCommand() {
+		words := strings.Fields(c.CommandPath())[1:]
 		for _, args := range [][]string{
-			{c.name, "-help"},
-			{"-h", c.name},
-			{"-workers", "2", c.name, "--help"},
+			append(slices.Clone(words), "--help"),
+			append(slices.Clone(words), "-h"),
+			append([]string{"help"}, words...),
 		} {
-			var stdout bytes.Buffer
-			if err := run(t.Context(), args, envconfig.MapLookuper(nil), &stdout, io.Discard); err != nil {
-				t.Fatal(err)
+			stdout, stderr, status := say(t, args...)
+			if status != 0 || !strings.Contains(stdout, "\nFor example:\n"+c.Example+"\n") {
+				t.Errorf("%v: exit status %d, stderr %s, prints\n%s", args, status, stderr, stdout)
 			}
-			_, example, found := strings.Cut(stdout.String(), "\nFor example: notification-cleanup "+c.name)
-			if !found || !strings.Contains(stdout.String(), c.about) {
-				t.Errorf("%v prints\n%s", args, &stdout)
+		}
+		if c.Example == "" {
+			t.Errorf("%s has no example", c.CommandPath())
+		}
+		for example := range strings.Lines(c.Example) {
+			example, _, _ = strings.Cut(strings.ReplaceAll(example, "'90 days'", "90days"), "|")
+			root := newRoot(newApp(envconfig.MapLookuper(nil), &strings.Builder{}, &strings.Builder{}))
+			found, rest, err := root.Find(strings.Fields(example)[1:])
+			if err == nil {
+				err = found.ParseFlags(rest)
 			}
-			example, _, _ = strings.Cut(example, "|")
-			_, words, err := loadConfig(
-				t.Context(),
-				append([]string{c.name}, strings.Fields(example)...),
-				envconfig.MapLookuper(nil),
-			)
-			if got, _, parseErr := parseCommand(words); err != nil || parseErr != nil || got.name != c.name {
-				t.Errorf("the example of %s is %q: %v %v", c.name, example, err, parseErr)
+			if err == nil {
+				err = found.ValidateArgs(found.Flags().Args())
+			}
+			if err != nil {
+				t.Errorf("an example of %s is %q: %v", c.CommandPath(), example, err)
 			}
 		}
 	}
@@ -63,25 +83,35 @@ func TestEachCommandHasHelpWithAnExampleThatWorks(t *testing.T) {
 
 func TestTheHelpOfACommandHasItsFlagsAndNoOthers(t *testing.T) {
 	t.Parallel()
-	for field := range configFields() {
-		for _, name := range strings.Fields(field.Tag.Get("for")) {
-			if !slices.ContainsFunc(commands, func(c subcommand) bool { return c.name == name }) {
-				t.Errorf("-%s is for %q, which is no command", flagName(field), name)
+	for _, c := range everyCommand() {
+		stdout, _, _ := say(t, append(strings.Fields(c.CommandPath())[1:], "--help")...)
+		for _, s := range config.Settings() {
+			want := c.Flags().Lookup(s.Flag()) != nil
+			if got := strings.Contains(stdout, "\n  --"+s.Flag()+" "); got != want {
+				t.Errorf("the help of %s has --%s: %v, want %v\n%s",
+					c.CommandPath(), s.Flag(), got, want, stdout)
 			}
 		}
 	}
-	var stdout bytes.Buffer
-	_ = run(t.Context(), []string{"preview", "-help"}, envconfig.MapLookuper(nil), &stdout, io.Discard)
-	for flag, want := range map[string]bool{
-		"-top":       true,
-		"-min-keep":  true,
-		"-schema":    true,
-		"-workers":   false,
-		"-retention": false,
-	} {
-		if got := strings.Contains(stdout.String(), "  "+flag+" "); got != want {
-			t.Errorf("help for preview has %s: %v, want %v", flag, got, want)
+}
+
+func TestEachSettingIsAFlagOfSomeCommand(t *testing.T) {
+	t.Parallel()
+	for _, s := range config.Settings() {
+		if !slices.ContainsFunc(everyCommand(), func(c *cobra.Command) bool {
+			return c.Flags().Lookup(s.Flag()) != nil
+		}) {
+			t.Errorf("no command takes --%s", s.Flag())
 		}
+	}
+}
+
+// Two examples are on the first screen.
+func TestHelpBeginsWithTwoExamples(t *testing.T) {
+	t.Parallel()
+	shown := strings.SplitN(onTerminal(t, 80, nil, "--help"), "\n", 25)
+	if first := strings.Join(shown[:24], "\n"); strings.Count(first, "\n  notification-cleanup ") != 2 {
+		t.Errorf("the first screen is\n%s", first)
 	}
 }
 
@@ -90,10 +120,8 @@ func TestHelpIsFoldedToTheTerminal(t *testing.T) {
 	// A terminal of 0 columns does not know how many it has.
 	for given, columns := range map[uint16]int{60: 60, 80: 80, 160: 160, 0: 80} {
 		longest := 0
-		for line := range strings.Lines(onTerminal(t, given, nil, "-help")) {
-			if strings.HasPrefix(line, "  ") {
-				longest = max(longest, len(strings.TrimSuffix(line, "\n")))
-			}
+		for line := range strings.Lines(onTerminal(t, given, nil, "--help")) {
+			longest = max(longest, len(strings.TrimSuffix(line, "\n")))
 		}
 		if longest > columns || longest < min(columns-10, 100) {
 			t.Errorf("on %d columns the longest line has %d", columns, longest)
@@ -107,25 +135,55 @@ func TestProposesWhatWasMeant(t *testing.T) {
 		"preveiw":        "preview?",
 		"histroy":        "history?",
 		"stat":           "stats?",
-		"migrate stauts": "migrate status?",
+		"migrate stauts": "status?",
 		"restor 7":       "restore?",
-		"-dryrun":        "-dry-run?",
-		"--batchsize=5":  "-batch-size?",
-		"run -worker 2":  "-workers?",
-		"-tpo 3":         "-top?",
+		"--dryrun":       "--dry-run?",
+		"--batchsize=5":  "--batch-size?",
+		"run --worker 2": "--workers?",
+		"preview --tpo":  "--top?",
 		"clean":          "",
-		"-verbose":       "",
-		"-":              "",
-		"help":           "",
+		"--verbose":      "",
+		"-x":             "",
 	} {
-		_, words, err := loadConfig(t.Context(), strings.Fields(mistyped), envconfig.MapLookuper(nil))
-		if err == nil {
-			_, _, err = parseCommand(words)
-		}
-		if _, meant, _ := strings.Cut(fmt.Sprint(err), "(did you mean "); err == nil ||
-			exitStatus(err) != 2 ||
+		stdout, stderr, status := say(t, strings.Fields(mistyped)...)
+		_, meant, _ := strings.Cut(stderr, "(did you mean ")
+		if status != 2 || stdout != "" ||
 			strings.TrimSuffix(strings.SplitAfter(meant, "?")[0], "\n") != want {
-			t.Errorf("%s: %v, want %q", mistyped, err, want)
+			t.Errorf("%s: exit status %d, stdout %s, stderr %s, want %q",
+				mistyped, status, stdout, stderr, want)
 		}
+	}
+}
+
+func TestAFlagThatTheCommandDoesNotTakeIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range everyCommand() {
+		words := strings.Fields(c.CommandPath())[1:]
+		if strings.HasSuffix(c.Use, "RUN_ID") {
+			words = append(words, "7")
+		}
+		for _, s := range config.Settings() {
+			if c.Flags().Lookup(s.Flag()) != nil {
+				continue
+			}
+			_, stderr, status := say(t, append(slices.Clone(words), "--"+s.Flag()+"=1")...)
+			if status != 2 || !strings.Contains(stderr, c.Name()+" has no flag --"+s.Flag()) {
+				t.Errorf("%v --%s: exit status %d, stderr %s", words, s.Flag(), status, stderr)
+			}
+		}
+	}
+}
+
+func TestShellsComplete(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		stdout, stderr, status := say(t, "completion", shell)
+		if status != 0 || !strings.Contains(stdout, "notification-cleanup") {
+			t.Errorf("%s: exit status %d, stderr %s", shell, status, stderr)
+		}
+	}
+	stdout, _, _ := say(t, "__complete", "run", "--format", "")
+	if !strings.HasPrefix(stdout, "text\njson\n") {
+		t.Errorf("behind --format it proposes %s", stdout)
 	}
 }

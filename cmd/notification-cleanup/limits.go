@@ -2,32 +2,132 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
+	"math"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/terminal"
 )
 
-// limits draws what some limits would delete, MAX_NOTIFICATIONS among them, and how many notifications users have.
-func (a *app) limits(ctx context.Context) error {
-	const limits = ` FROM preview_notification_limits(ARRAY(SELECT l FROM unnest('{100,250,500,1000,2000,5000,10000}'::integer[] || $1::integer) AS l WHERE l >= $2), $2) AS l`
-	if a.cfg.Format == "json" {
-		return a.print(ctx, `SELECT *`+limits, a.cfg.MaxNotifications, a.cfg.MinKeep)
+// limitsToTry are drawn beside MAX_NOTIFICATIONS.
+var limitsToTry = []int32{100, 250, 500, 1000, 2000, 5000, 10000}
+
+// barWidth is that of a bar in a drawing.
+const barWidth = 25
+
+//go:embed limits.sql
+var limitsQuery string
+
+func (a *app) limitsCommand() *cobra.Command {
+	return a.takes(&cobra.Command{
+		Use:     "limits",
+		GroupID: look,
+		Short:   "what run would delete with each of some limits, and how many notifications users have",
+		Example: "  notification-cleanup limits --min-keep 50",
+		Args:    noArguments,
+		RunE:    a.connected(a.limits),
+	}, "MAX_NOTIFICATIONS", "MIN_KEEP")
+}
+
+// limit is what a run with this limit would do.
+type limit struct {
+	MaxNotifications       int64
+	UsersOverLimit         int64
+	DeletableNotifications int64
+	DeletablePercent       float64
+	UsersStillOverLimit    int64
+	Users                  int64 // who have any notifications
+}
+
+// limits draws what some limits would delete, MAX_NOTIFICATIONS among them, and how many
+// notifications users have.
+func (a *app) limits(ctx context.Context, _ []string) error {
+	var tried []int32
+	for _, limit := range append(slices.Clone(limitsToTry), a.cfg.MaxNotifications) {
+		if limit >= a.cfg.MinKeep {
+			tried = append(tried, limit)
+		}
 	}
-	var looks string
-	const all = `SELECT json_agg(r)::text FROM (SELECT l.*, s.users_with_notifications AS users` + limits + ` CROSS JOIN notification_stats() AS s) AS r`
-	if err := a.pool.QueryRow(ctx, all, a.cfg.MaxNotifications, a.cfg.MinKeep).Scan(&looks); err != nil {
+	if a.cfg.JSON() {
+		return a.writeJSON(ctx, `SELECT * FROM preview_notification_limits($1, $2)`,
+			tried, a.cfg.MinKeep)
+	}
+	limits, err := database.All[limit](ctx, a.db, limitsQuery, tried, a.cfg.MinKeep)
+	if err != nil {
 		return err
 	}
-	const record = ` FROM json_to_recordset($1::json) AS l (max_notifications int, users_over_limit bigint, users_still_over_limit bigint,
-		deletable_notifications bigint, deletable_percent numeric, users bigint)`
-	if err := a.print(ctx, `SELECT max_notifications AS "limit", users_over_limit AS users_over_it, users_still_over_limit AS even_then, deletable_notifications AS to_delete,
-		to_char(deletable_percent, '990.0 %') AS of_all, repeat('█', ceil(25.0 * deletable_notifications / greatest(max(deletable_notifications) OVER (), 1))::int) AS " "`+
-		record+` ORDER BY 1`, looks); err != nil {
+	if err := a.writeTable(limitColumns, limitRows(limits)); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
-	return a.print(ctx, `SELECT to_char(h.above + 1, 'FM9,999,999,999') || coalesce(' to ' || to_char(h.most, 'FM9,999,999,999'), ' and more') AS notifications, h.users,
-			repeat('█', ceil(25 * ln(1 + h.users) / ln(greatest(max(1 + h.users) OVER (), 2)))::int) AS "(logarithmic)"
-		FROM (
-			SELECT e.most, lag(e.most, 1, 0) OVER w AS above, lag(e.over, 1, e.users) OVER w - e.over AS users
-			FROM (SELECT max_notifications, users_over_limit, users`+record+` UNION ALL SELECT NULL, 0, 0) AS e (most, over, users) WINDOW w AS (ORDER BY e.most)
-		) AS h`, looks)
+	return a.writeTable(inboxSizeColumns, inboxSizeRows(limits))
+}
+
+var limitColumns = []terminal.Column{
+	{Title: "limit", Numbers: true},
+	{Title: "users over it", Numbers: true},
+	{Title: "still over it", Numbers: true},
+	{Title: "to delete", Numbers: true},
+	{Title: "of all", Numbers: true},
+	{},
+}
+
+func limitRows(limits []limit) (rows [][]string) {
+	most := int64(1)
+	for _, l := range limits {
+		most = max(most, l.DeletableNotifications)
+	}
+	for _, l := range limits {
+		rows = append(rows, []string{
+			terminal.Number(l.MaxNotifications),
+			terminal.Number(l.UsersOverLimit),
+			terminal.Number(l.UsersStillOverLimit),
+			terminal.Number(l.DeletableNotifications),
+			fmt.Sprintf("%.1f %%", l.DeletablePercent),
+			terminal.Bar(float64(l.DeletableNotifications)/float64(most), barWidth),
+		})
+	}
+	return rows
+}
+
+var inboxSizeColumns = []terminal.Column{
+	{Title: "notifications"},
+	{Title: "users", Numbers: true},
+	{Title: "(logarithmic)"},
+}
+
+// inboxSizeRows tell how many users have how many notifications, from one limit to the next.
+func inboxSizeRows(limits []limit) (rows [][]string) {
+	users := make([]int64, len(limits)+1)
+	most := 1.0
+	for i := range users {
+		more, fewer := limits[0].Users, int64(0)
+		if i > 0 {
+			more = limits[i-1].UsersOverLimit
+		}
+		if i < len(limits) {
+			fewer = limits[i].UsersOverLimit
+		}
+		users[i] = more - fewer
+		most = max(most, math.Log1p(float64(users[i])))
+	}
+	from := int64(1)
+	for i, count := range users {
+		sizes := terminal.Number(from) + " and more"
+		if i < len(limits) {
+			sizes = fmt.Sprintf("%s to %s",
+				terminal.Number(from), terminal.Number(limits[i].MaxNotifications))
+			from = limits[i].MaxNotifications + 1
+		}
+		rows = append(rows, []string{
+			sizes,
+			terminal.Number(count),
+			terminal.Bar(math.Log1p(float64(count))/most, barWidth),
+		})
+	}
+	return rows
 }

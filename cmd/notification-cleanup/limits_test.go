@@ -21,9 +21,9 @@ func TestTheProgramDrawsTheLimits(t *testing.T) {
 		d,
 		nil,
 		"limits",
-		"-max-notifications",
+		"--max-notifications",
 		"300",
-		"-min-keep",
+		"--min-keep",
 		"50",
 	)
 	want := pgtest.All[string](d, `
@@ -33,14 +33,14 @@ func TestTheProgramDrawsTheLimits(t *testing.T) {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, want)
 	}
 	bar := func(n int) string { return strings.Repeat("█", n) }
-	drawing := ` limit  users over it  even then  to delete  of all
-   150              3          1      1,450    36.7 %  ` + bar(25) + `
-   250              2          0      1,450    36.7 %  ` + bar(25) + `
-   500              1          0      1,250    31.6 %  ` + bar(22) + `
- 1,000              1          0      1,250    31.6 %  ` + bar(22) + `
- 2,000              0          0          0     0.0 %
- 5,000              0          0          0     0.0 %
-10,000              0          0          0     0.0 %
+	drawing := ` limit  users over it  still over it  to delete  of all
+   150              3              1      1,450  36.7 %  ` + bar(25) + `
+   250              2              0      1,450  36.7 %  ` + bar(25) + `
+   500              1              0      1,250  31.6 %  ` + bar(22) + `
+ 1,000              1              0      1,250  31.6 %  ` + bar(22) + `
+ 2,000              0              0          0   0.0 %
+ 5,000              0              0          0   0.0 %
+10,000              0              0          0   0.0 %
 
 notifications    users  (logarithmic)
 1 to 150            20  ` + bar(25) + `
@@ -52,7 +52,7 @@ notifications    users  (logarithmic)
 5,001 to 10,000      0
 10,001 and more      0
 `
-	if got := asText(t, d, "limits", "-max-notifications", "150", "-min-keep", "150"); got != drawing {
+	if got := asText(t, d, "limits", "--max-notifications", "150", "--min-keep", "150"); got != drawing {
 		t.Errorf("it draws\n%swant\n%s", got, drawing)
 	}
 }

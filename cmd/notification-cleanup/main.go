@@ -1,25 +1,22 @@
-// Command notification-cleanup caps the notifications of every user by calling the SQL routines that it installs.
+// Command notification-cleanup caps the notifications of every user by calling the SQL routines
+// that it installs.
 //
-// It holds no policy of its own: psql and pg_cron call the same functions with the same result and the same history.
+// It holds no policy of its own: psql and pg_cron call the same routines with the same result and
+// the same history.
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/sethvargo/go-envconfig"
-	_ "golang.org/x/crypto/x509roots/fallback" // where the machine has no root certificates, as in the image
+	_ "golang.org/x/crypto/x509roots/fallback" // where the machine has no root certificates
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := run(ctx, os.Args[1:], envconfig.OsLookuper(), os.Stdout, os.Stderr)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "notification-cleanup: "+oneLine(err))
-	}
-	os.Exit(exitStatus(err))
+	os.Exit(execute(ctx, os.Args[1:], envconfig.OsLookuper(), os.Stdout, os.Stderr))
 }

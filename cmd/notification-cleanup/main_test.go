@@ -37,11 +37,8 @@ func command(
 		variables[name] = value
 	}
 	var out, log bytes.Buffer
-	err := run(t.Context(), args, envconfig.MapLookuper(variables), &out, &log)
-	if err != nil {
-		log.WriteString(oneLine(err))
-	}
-	return out.String(), log.String(), exitStatus(err)
+	status = execute(t.Context(), args, envconfig.MapLookuper(variables), &out, &log)
+	return out.String(), strings.TrimSuffix(log.String(), "\n"), status
 }
 
 // process starts the program as a process of its own.
@@ -127,7 +124,7 @@ func blockedProgram(
 	t.Helper()
 	d.Exec(pgtest.Inboxes)
 	release = d.BlockUser2()
-	cmd, stdout, stderr = process(t, d.URL(), "run", "-batch-size", "100")
+	cmd, stdout, stderr = process(t, d.URL(), "run", "--batch-size", "100")
 	d.Eventually(pgtest.Blocked)
 	return cmd, stdout, stderr, release
 }

@@ -3,80 +3,177 @@ package main
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"path"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+	"github.com/spf13/cobra"
 
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/terminal"
 	"github.com/notification-cleanup/notification-cleanup/migrations"
 )
 
 // versionTable is goose's table for our versions, beside an application's own goose_db_version.
 const versionTable = "notification_cleanup_schema_version"
 
-// migrate applies every pending migration (direction "up" or ""), rolls all of them back ("down") or does neither
-// ("status"), and prints their states.
-func (a *app) migrate(ctx context.Context, direction string, config *pgx.ConnConfig) error {
-	db := stdlib.OpenDB(*config)
+func (a *app) migrateCommand() *cobra.Command {
+	writes := map[string]string{alwaysWrites: "yes"}
+	up := a.connected(a.migrateUp)
+	cmd := a.takes(&cobra.Command{
+		Use:     "migrate",
+		GroupID: install,
+		Short:   "install, upgrade, uninstall; without a word behind it: up",
+		Example: "  notification-cleanup migrate up\n" +
+			`  notification-cleanup migrate script | psql "$DATABASE_URL"`,
+		Args:        noArguments,
+		Annotations: writes,
+		RunE:        up,
+	})
+	cmd.AddCommand(
+		a.takes(&cobra.Command{
+			Use:         "up",
+			Short:       "install, or upgrade to what this program brings",
+			Example:     "  notification-cleanup migrate up --schema cleanup",
+			Args:        noArguments,
+			Annotations: writes,
+			RunE:        up,
+		}),
+		a.takes(&cobra.Command{
+			Use:         "down",
+			Short:       "uninstall; keeps all notifications, and the history of the runs",
+			Example:     "  notification-cleanup migrate down",
+			Args:        noArguments,
+			Annotations: writes,
+			RunE:        a.connected(a.migrateDown),
+		}),
+		a.takes(&cobra.Command{
+			Use:     "status",
+			Short:   "which migrations are applied",
+			Example: "  notification-cleanup migrate status",
+			Args:    noArguments,
+			RunE:    a.connected(a.migrateStatus),
+		}),
+		a.scriptCommand(),
+	)
+	return cmd
+}
+
+// migrateUp applies every pending migration, and builds the indexes that are missing.
+func (a *app) migrateUp(ctx context.Context, _ []string) error {
+	db := stdlib.OpenDB(*a.db.Config().ConnConfig)
 	defer db.Close()
 	migrator, err := newMigrator(db)
 	if err != nil {
 		return fmt.Errorf("load migrations: %w", err)
 	}
-	var results []*goose.MigrationResult
-	switch direction {
-	case "down":
-		results, err = migrator.DownTo(ctx, 0)
-	case "", "up":
-		results, err = migrator.Up(ctx)
+	results, err := migrator.Up(ctx)
+	if err := a.logMigrations(results, err); err != nil {
+		return err
 	}
+	if err := a.buildIndexes(ctx, db); err != nil {
+		return fmt.Errorf("build indexes: %w", err)
+	}
+	a.rehearse(ctx)
+	return a.writeStatus(ctx, migrator)
+}
+
+// migrateDown rolls all migrations back.
+func (a *app) migrateDown(ctx context.Context, _ []string) error {
+	db := stdlib.OpenDB(*a.db.Config().ConnConfig)
+	defer db.Close()
+	migrator, err := newMigrator(db)
+	if err != nil {
+		return fmt.Errorf("load migrations: %w", err)
+	}
+	results, err := migrator.DownTo(ctx, 0)
+	if err := a.logMigrations(results, err); err != nil {
+		return err
+	}
+	return a.writeStatus(ctx, migrator)
+}
+
+func (a *app) migrateStatus(ctx context.Context, _ []string) error {
+	db := stdlib.OpenDB(*a.db.Config().ConnConfig)
+	defer db.Close()
+	migrator, err := newMigrator(db)
+	if err != nil {
+		return fmt.Errorf("load migrations: %w", err)
+	}
+	return a.writeStatus(ctx, migrator)
+}
+
+// logMigrations logs what goose has done, and returns its error without the text of the migration,
+// which goose puts into it.
+func (a *app) logMigrations(results []*goose.MigrationResult, err error) error {
 	var partial *goose.PartialError
 	if errors.As(err, &partial) {
 		results = partial.Applied
 	}
 	for _, r := range results {
-		a.log.Info("migrated", "direction", r.Direction, "name", path.Base(r.Source.Path), "duration_seconds", r.Duration.Seconds())
+		a.log.Info("migrated",
+			"direction", r.Direction,
+			"name", path.Base(r.Source.Path),
+			"duration_seconds", r.Duration.Seconds())
 	}
 	var pgErr *pgconn.PgError
 	switch {
-	case partial != nil && errors.As(err, &pgErr): // without the text of the migration, which goose puts into its error
-		return fmt.Errorf("migrate %s %s: %w", partial.Failed.Direction, path.Base(partial.Failed.Source.Path), pgErr)
+	case partial != nil && errors.As(err, &pgErr):
+		name := path.Base(partial.Failed.Source.Path)
+		return fmt.Errorf("migrate %s %s: %w", partial.Failed.Direction, name, pgErr)
 	case err != nil:
 		return fmt.Errorf("migrate: %w", err)
 	}
+	return nil
+}
 
-	if direction == "" || direction == "up" {
-		if err := a.buildIndexes(ctx, db); err != nil {
-			return fmt.Errorf("build indexes: %w", err)
-		}
-		a.rehearse(ctx)
-	}
+// migrationState is a line of the status.
+type migrationState struct {
+	Version   int64      `json:"version"`
+	Name      string     `json:"name"`
+	State     string     `json:"state"`
+	AppliedAt *time.Time `json:"applied_at"`
+}
+
+func (a *app) writeStatus(ctx context.Context, migrator *goose.Provider) error {
 	states, err := migrator.Status(ctx)
 	if err != nil {
 		return fmt.Errorf("read migration status: %w", err)
 	}
-	var versions []int64
-	var names, words []string
-	var times []*time.Time
-	for _, s := range states {
-		versions, names, words, times = append(versions, s.Source.Version), append(names, path.Base(s.Source.Path)), append(words, string(s.State)), append(times, nil)
-		if s.State == goose.StateApplied {
-			times[len(times)-1] = &s.AppliedAt
-		}
+	columns := []terminal.Column{
+		{Title: "version", Numbers: true}, {Title: "name"}, {Title: "state"}, {Title: "applied at"},
 	}
-	return a.print(ctx, `SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz(0)[]) AS m (version, name, state, applied_at)`,
-		versions, names, words, times)
+	var rows [][]string
+	objects := json.NewEncoder(a.stdout)
+	for _, s := range states {
+		m := migrationState{s.Source.Version, path.Base(s.Source.Path), string(s.State), nil}
+		if s.State == goose.StateApplied {
+			second := s.AppliedAt.Truncate(time.Second)
+			m.AppliedAt = &second
+		}
+		if a.cfg.JSON() {
+			if err := objects.Encode(m); err != nil {
+				return err
+			}
+		}
+		rows = append(rows,
+			[]string{fmt.Sprint(m.Version), m.Name, m.State, terminal.Time(m.AppliedAt)})
+	}
+	if a.cfg.JSON() {
+		return nil
+	}
+	return a.writeTable(columns, rows)
 }
 
-// buildIndexes executes what notification_cleanup_indexes() says: a migration has no loop for the partitions of a table. What the table
-// behind a view lacks is only printed, for its owner.
+// buildIndexes executes what notification_cleanup_indexes() says: a migration has no loop for the
+// partitions of a table. What the table behind a view lacks is only printed, for its owner.
 func (a *app) buildIndexes(ctx context.Context, db *sql.DB) error {
 	locker, err := newLocker()
 	if err != nil {
@@ -92,18 +189,19 @@ func (a *app) buildIndexes(ctx context.Context, db *sql.DB) error {
 	}
 	type step struct {
 		Statement string
-		Print     bool
+		IsView    bool
 	}
-	rows, _ := a.pool.Query(ctx, `SELECT statement, relkind = 'v' FROM notification_cleanup_indexes(), pg_class
-		WHERE statement IS NOT NULL AND oid = 'notifications'::regclass`)
-	steps, err := pgx.CollectRows(rows, pgx.RowToStructByPos[step])
+	steps, err := database.All[step](ctx, a.db, `
+		SELECT i.statement, c.relkind = 'v' AS is_view
+		FROM notification_cleanup_indexes() AS i, pg_class AS c
+		WHERE i.statement IS NOT NULL AND c.oid = 'notifications'::regclass`)
 	for _, s := range steps {
-		if s.Print {
+		if s.IsView {
 			fmt.Fprintln(a.stderr, s.Statement+";")
 			continue
 		}
 		a.log.Info("building index", "statement", s.Statement)
-		if _, err := a.pool.Exec(ctx, s.Statement); err != nil {
+		if _, err := a.db.Exec(ctx, s.Statement); err != nil {
 			return err
 		}
 	}
@@ -113,7 +211,8 @@ func (a *app) buildIndexes(ctx context.Context, db *sql.DB) error {
 // lockID is the advisory lock of a migration, whoever does it.
 var lockID = int64(crc32.ChecksumIEEE([]byte(versionTable)))
 
-// newLocker lets concurrent migrators wait for each other, up to an hour: building the live index of a large table takes its time.
+// newLocker lets concurrent migrators wait for each other, up to an hour: building the live index
+// of a large table takes its time.
 func newLocker() (lock.SessionLocker, error) {
 	return lock.NewPostgresSessionLocker(
 		lock.WithLockID(lockID),

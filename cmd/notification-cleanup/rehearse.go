@@ -2,25 +2,23 @@ package main
 
 import (
 	"context"
+	_ "embed"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
 )
+
+//go:embed rehearse.sql
+var rehearseQuery string
+
+// rehearsed is what became of a step.
+type rehearsed struct{ Step, Outcome, Message, Detail, Advice string }
 
 // rehearse tries what a run will do with one notification, and logs what would fail. That is no
 // failure of the migration, which is done.
 func (a *app) rehearse(ctx context.Context) {
-	type step struct{ Step, Outcome, Message, Detail, Advice string }
-	rows, _ := a.pool.Query(ctx, `
-		SELECT
-			step,
-			outcome,
-			coalesce(message, '') AS message,
-			coalesce(detail, '') AS detail,
-			coalesce(advice, '') AS advice
-		FROM rehearse_notification_cleanup()`)
-	steps, err := pgx.CollectRows(rows, pgx.RowToStructByName[step])
+	steps, err := database.All[rehearsed](ctx, a.db, rehearseQuery)
 	if err != nil {
-		a.log.Warn("not rehearsed", "error", oneLine(err))
+		a.log.Warn("not rehearsed", "error", database.OneLine(err))
 	}
 	for _, s := range steps {
 		attributes := []any{"step", s.Step, "outcome", s.Outcome, "message", s.Message}

@@ -14,7 +14,7 @@ func TestTheProgramUndoesBatchByBatch(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	d.Cleanup("")
-	stdout, stderr, status := command(t, d, nil, "restore", "1", "-batch-size", "500")
+	stdout, stderr, status := command(t, d, nil, "restore", "1", "--batch-size", "500")
 	if status != 0 || stdout != `{"notifications_restored":1950}`+"\n" {
 		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 	}
@@ -34,7 +34,7 @@ func TestTheProgramUndoesBatchByBatch(t *testing.T) {
 
 func TestAnUndoThatIsStoppedReportsWhatItRestoredAndGoesOn(t *testing.T) {
 	t.Parallel()
-	for name, arguments := range map[string][]string{"signal": nil, "TIMEOUT": {"-timeout", "5s"}} {
+	for name, arguments := range map[string][]string{"signal": nil, "TIMEOUT": {"--timeout", "5s"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
@@ -44,7 +44,7 @@ func TestAnUndoThatIsStoppedReportsWhatItRestoredAndGoesOn(t *testing.T) {
 			cmd, stdout, stderr := process(
 				t,
 				d.URL(),
-				append([]string{"restore", "1", "-batch-size", "500"}, arguments...)...)
+				append([]string{"restore", "1", "--batch-size", "500"}, arguments...)...)
 			if name == "signal" {
 				d.Eventually(pgtest.Blocked)
 				_ = cmd.Process.Signal(os.Interrupt)

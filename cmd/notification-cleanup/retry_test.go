@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
 
@@ -19,11 +20,11 @@ func TestRetriesOnlyWhatMayBeGoneAtTheNextAttempt(t *testing.T) {
 		"53300": true, "08006": true,
 		"22023": false, "25006": false, "42501": false, "57014": false, "53100": false,
 	} {
-		if got := transient(fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})); got != want {
+		if got := database.Transient(fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})); got != want {
 			t.Errorf("transient is %v for SQLSTATE %s", got, code)
 		}
 	}
-	if !transient(io.ErrUnexpectedEOF) {
+	if !database.Transient(io.ErrUnexpectedEOF) {
 		t.Error("a lost connection is not transient")
 	}
 }
@@ -50,7 +51,7 @@ func TestALockTimeoutIsRetriedUntilTheTableIsFree(t *testing.T) {
 	d.Exec(pgtest.Inboxes)
 	d.Exec(pgtest.SetForDatabase("lock_timeout = '20ms'"))
 	d.Exec("BEGIN; LOCK TABLE notifications")
-	cmd, stdout, stderr := process(t, d.URL(), "run", "-batch-size", "100")
+	cmd, stdout, stderr := process(t, d.URL(), "run", "--batch-size", "100")
 	for !strings.Contains(stderr.String(), "retrying") { // at least once
 		time.Sleep(time.Millisecond)
 	}
@@ -100,7 +101,7 @@ func TestALostAnswerToCommitIsNotCountedTwice(t *testing.T) {
 				d,
 				map[string]string{"DATABASE_URL": losingCommit(t, d.URL(), false)},
 				"run",
-				"-batch-size",
+				"--batch-size",
 				test.size,
 			)
 			if n := strings.Count(stderr, "retrying"); n != test.lost && test.lost > 0 || n < 2 {
@@ -157,7 +158,7 @@ func TestACommitThatIsStillUnderWayIsNotCountedTwice(t *testing.T) {
 					` DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION block()`,
 			)
 			d.Exec(`SELECT pg_advisory_lock(1)`)
-			cmd, _, stderr := process(t, losingCommit(t, d.URL(), true), "run", "-batch-size", test.size)
+			cmd, _, stderr := process(t, losingCommit(t, d.URL(), true), "run", "--batch-size", test.size)
 			d.Eventually(`
 				SELECT count(*) > 0
 				FROM pg_stat_activity
@@ -188,7 +189,7 @@ func TestACommitThatACrashHasLostIsRepeated(t *testing.T) {
 		CREATE CONSTRAINT TRIGGER block AFTER UPDATE ON notifications DEFERRABLE INITIALLY DEFERRED
 		FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid) EXECUTE FUNCTION block();
 		SELECT pg_advisory_lock(1)`)
-	cmd, stdout, stderr := process(t, d.URL(), "run", "-batch-size", "100")
+	cmd, stdout, stderr := process(t, d.URL(), "run", "--batch-size", "100")
 	d.Eventually(pgtest.Blocked) // while it commits
 	s.Kill()
 	s.Start()

@@ -3,244 +3,136 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"log/slog"
-	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/lmittmann/tint"
-	"github.com/sethvargo/go-envconfig"
-	"golang.org/x/time/rate"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/terminal"
 )
 
-const (
-	connectTimeout = 10 * time.Second
-	cancelTimeout  = 5 * time.Second        // for the server to confirm that a statement was cancelled
-	cancelDelay    = 100 * time.Millisecond // for a confirmed request to reach its statement, and not the next one
-)
-
-var (
-	errInterrupted = errors.New("stopped early by a signal")
-	errTimeout     = errors.New("stopped early by TIMEOUT")
-	errVersion     = errors.New("asked for the version")
-	errGivenUp     = errors.New("stopped early: somebody stopped or restored the run, or it was older than 36 hours")
-)
-
-// app is what every command works with.
-type app struct {
-	cfg      Config
-	argument string // of the command
-	log      *slog.Logger
-	people   bool // read the log
-	stdout   screen
-	stderr   io.Writer
-	overBar  overBar
-	pool     *pgxpool.Pool
+var runSettings = []string{
+	"MAX_NOTIFICATIONS", "MIN_KEEP", "DRY_RUN",
+	"WORKERS", "BATCH_SIZE", "PAUSE_FACTOR", "MAX_REPLICA_LAG",
 }
 
-// commands are what the program can do, in the order of the help.
-var commands = []subcommand{
-	{"run", "", "clean up, and print the run's record", "-workers 2 -timeout 2h", (*app).cleanup},
-	{"preview", "", "what run would delete, a row for each user over the limit", "-max-notifications 500 -top 10", (*app).preview},
-	{"limits", "", "what run would delete with each of some limits, and how many notifications users have", "-min-keep 50", (*app).limits},
-	{"doctor", "", "is all well here? what is not, and what to do; before migrate up, what that would do or refuse", "-format json", (*app).doctor},
-	{"stats", "", "live notifications, users, users over the limit", "-format json", func(a *app, ctx context.Context) error {
-		return a.print(ctx, `SELECT * FROM notification_stats($1)`, a.cfg.MaxNotifications)
-	}},
-	{"history", "", "the last 20 runs, a line each; with -format json all columns", "-format json", (*app).history},
-	{"stop", "RUN_ID", "let whoever works on a run end after the batch; the next run goes on from there", "7", func(a *app, ctx context.Context) error {
-		return a.print(ctx, `SELECT stop_notification_cleanup($1::text::bigint) AS stopped`, a.argument)
-	}},
-	{"restore", "RUN_ID", "undo one run", "7", (*app).restore},
-	{"purge", "", "delete for good what was soft-deleted longer than RETENTION ago", "-retention 2160h", (*app).purge},
-	{"migrate", "[up|down|status|script]", "install, uninstall (keeps all notifications), look, or print for psql what up executes",
-		`script | psql "$DATABASE_URL"`, func(a *app, ctx context.Context) error { return a.migrate(ctx, a.argument, a.pool.Config().ConnConfig) }},
+func (a *app) runCommand() *cobra.Command {
+	return a.takes(&cobra.Command{
+		Use:     "run",
+		GroupID: cleanup,
+		Short:   "clean up, and print the run's record",
+		Long: "Plans a run, works on it until nothing is left to delete, and prints its record. " +
+			"What an earlier run has left is done first, as the run that it is.",
+		Example: "  notification-cleanup run --workers 2 --timeout 2h\n" +
+			"  notification-cleanup run --dry-run",
+		Args: noArguments,
+		RunE: a.connected(a.run),
+	}, runSettings...)
 }
 
-// run executes one command line. The result goes to stdout, the log to stderr; the caller prints the error.
-func run(ctx context.Context, args []string, env envconfig.Lookuper, stdout, stderr io.Writer) error {
-	cfg, words, err := loadConfig(ctx, args, env)
-	screen, log := newScreen(stdout), newScreen(stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return writeHelp(screen, words)
-	case errors.Is(err, errVersion):
-		_, err = fmt.Fprintln(stdout, version())
-		return err
-	case err != nil:
-		return err
+// run plans a run, does its batches and prints its record, also when it ends early. What an
+// earlier call has left is done first, as the run that it is.
+func (a *app) run(ctx context.Context, _ []string) error {
+	if a.cfg.DryRun {
+		return a.preview(ctx, nil)
 	}
-	config, err := poolConfig(cfg)
+	calledAt, err := database.Transaction[time.Time](ctx, a.db, `SELECT clock_timestamp()`)
 	if err != nil {
 		return err
 	}
-	a := &app{cfg: cfg, log: slog.New(slog.NewTextHandler(stderr, nil)), stdout: screen, stderr: stderr, overBar: overBar{screen: log}, people: log.width > 0 && cfg.LogFormat == "text"}
-	if cfg.LogFormat == "json" {
-		a.log = slog.New(slog.NewJSONHandler(stderr, nil))
-	} else if noColor, _ := env.Lookup("NO_COLOR"); a.people {
-		a.log = slog.New(tint.NewTextHandler(&a.overBar, &tint.Options{NoColor: noColor != "", ReplaceAttr: forPeople}))
-	}
-	sometimes := rate.Sometimes{Interval: logInterval}
-	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
-		if notice.SeverityUnlocalized == "WARNING" {
-			a.log.Warn(notice.Message, "hint", notice.Hint)
-		} else if strings.Contains(notice.Message, ": waiting, ") { // of cleanup_next_batch(); there can be a thousand of a trigger
-			sometimes.Do(func() { a.log.Info(notice.Message) })
+	for startedAt := (time.Time{}); startedAt.Before(calledAt); {
+		plan, err := a.plan(ctx)
+		if err != nil {
+			return fmt.Errorf("plan: %w", err)
+		}
+		continued := plan.StartedAt.Before(calledAt)
+		rewritten, err := a.workOff(ctx, plan, continued)
+		if err != nil {
+			return err
+		}
+		if !rewritten { // else the table is another file now: plan anew
+			startedAt = plan.StartedAt
 		}
 	}
-	if cfg.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, cfg.Timeout, errTimeout)
-		defer cancel()
-	}
-
-	if err = a.execute(ctx, words, config); err == nil || ctx.Err() == nil {
-		return err
-	}
-	if errors.Is(context.Cause(ctx), errTimeout) {
-		return errTimeout
-	}
-	return errInterrupted
+	return nil
 }
 
-func (a *app) execute(ctx context.Context, words []string, config *pgxpool.Config) (err error) {
-	var command subcommand
-	if command, a.argument, err = parseCommand(words); err != nil {
-		return err
-	} else if a.argument == "script" {
-		return a.script()
-	}
-	if a.pool, err = pgxpool.NewWithConfig(ctx, config); err == nil {
-		defer a.pool.Close()
-		err = a.pool.Ping(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("connect to database: %w", err)
-	}
-	return command.run(a, ctx)
+// planned is what the program has to know of a plan.
+type planned struct {
+	ID                   int64
+	StartedAt            time.Time
+	UsersOverLimit       int64
+	NotificationsPlanned int64
 }
 
-// preview prints the users over the limit; as text with a line for the total, and on a terminal no more than 20.
-func (a *app) preview(ctx context.Context) error {
-	sql, top := `SELECT * FROM preview_notification_cleanup($1, $2) LIMIT nullif($3::bigint, 0)`, a.cfg.Top
-	if a.cfg.Format == "text" {
-		sql = `WITH preview AS MATERIALIZED (SELECT * FROM preview_notification_cleanup($1, $2))
-			(SELECT user_id::text, total_notifications AS total, unread_notifications AS unread, deletable_notifications AS deletable FROM preview LIMIT nullif($3::bigint, 0))
-			UNION ALL
-			SELECT 'users: ' || ltrim(to_char(count(*), '999,999,999,999')) || CASE WHEN count(*) > nullif($3, 0) THEN ', shown: ' || $3 ELSE '' END,
-				sum(total_notifications)::bigint, sum(unread_notifications)::bigint, sum(deletable_notifications)::bigint
-			FROM preview HAVING count(*) > 0`
-		if top == 0 && a.stdout.width > 0 {
-			top = 20
-		}
-	}
-	return a.show(ctx, false, a.nothing(0), sql, a.cfg.MaxNotifications, a.cfg.MinKeep, top)
+func (a *app) plan(ctx context.Context) (planned, error) {
+	const plan = `
+		SELECT id, started_at, users_over_limit, notifications_planned
+		FROM plan_notification_cleanup($1, $2, $3, $4, nullif(make_interval(secs => $5), '0'))`
+	return database.Transaction[planned](ctx, a.db, plan,
+		a.cfg.MaxNotifications, a.cfg.MinKeep, a.cfg.BatchSize,
+		a.cfg.PauseFactor, a.cfg.MaxReplicaLag.Seconds())
 }
 
-// history prints the last runs; as text in a short line each.
-func (a *app) history(ctx context.Context) error {
-	columns := "*"
-	if a.cfg.Format == "text" {
-		columns = `id, started_at AS "when", to_char(finished_at - started_at, 'HH24:MI:SS.MS') AS how_long, users_cleaned AS users, notifications_deleted AS deleted, notifications_skipped AS skipped,
-			CASE WHEN notifications_restored > 0 THEN 'restored' WHEN finished_at IS NOT NULL THEN 'finished'
-				WHEN id IN (SELECT run_id FROM notification_cleanup_open_runs WHERE stopped_at IS NOT NULL) THEN 'stopped' ELSE 'unfinished' END AS outcome`
+// workOff does what is planned, and reports it.
+func (a *app) workOff(
+	ctx context.Context,
+	plan planned,
+	continued bool,
+) (rewritten bool, err error) {
+	if plan.NotificationsPlanned == 0 && a.log.People && !a.cfg.JSON() {
+		_, err := fmt.Fprintln(a.stdout, a.nothing(plan.UsersOverLimit))
+		return false, err
 	}
-	return a.show(ctx, false, "no run yet", `SELECT `+columns+` FROM notification_cleanup_runs ORDER BY id DESC LIMIT 20`)
+	start := time.Now()
+	a.log.Info("planned run",
+		"run_id", plan.ID,
+		"users_over_limit", plan.UsersOverLimit,
+		"notifications_planned", plan.NotificationsPlanned,
+		"continued", continued)
+	if plan.NotificationsPlanned == 0 { // and it has ended
+		a.log.Info("nothing to delete", "run_id", plan.ID)
+	} else {
+		err = a.doBatches(ctx, plan)
+	}
+	end, reportErr := a.report(ctx, plan.ID, start)
+	if err := errors.Join(err, reportErr); err != nil {
+		return false, err
+	}
+	if end.FinishedAt == nil && !end.Rewritten {
+		return false, errGivenUp
+	}
+	return end.Rewritten, nil
 }
 
-// poolConfig turns the configuration into pgx's, with defaults where the user has set nothing.
-func poolConfig(cfg Config) (*pgxpool.Config, error) {
-	config, err := pgxpool.ParseConfig(cfg.DatabaseURL)
-	if err != nil {
-		// pgx's own message can repeat parts of a password.
-		return nil, usageError("DATABASE_URL (or a PG* variable) is not valid: it takes postgres://user:password@host:5432/database, " +
-			"special characters percent-encoded, or host=... user=... dbname=...")
+// doBatches does the batches of a run on WORKERS connections until none is left, and returns the
+// first error that no retry could mend.
+func (a *app) doBatches(ctx context.Context, plan planned) error {
+	const batch = `
+		SELECT r.notifications_deleted + batch
+		FROM notification_cleanup_runs AS r, cleanup_next_batch($1) AS batch
+		WHERE r.id = $1`
+	progress := terminal.NewProgress(a.log, "deleting", plan.NotificationsPlanned)
+	defer progress.End()
+	workers, ctx := errgroup.WithContext(ctx)
+	for range a.cfg.Workers {
+		workers.Go(func() error {
+			for {
+				total, err := database.Transaction[*int64](ctx, a.db, batch, plan.ID)
+				if err != nil || total == nil { // NULL: no batch is left
+					return err
+				}
+				progress.Show(*total)
+			}
+		})
 	}
-	config.MaxConns = cfg.Workers
-	conn := config.ConnConfig
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = connectTimeout
-	}
-	if conn.RuntimeParams["application_name"] == "" {
-		conn.RuntimeParams["application_name"] = "notification-cleanup"
-	}
-	if cfg.Schema != "" {
-		conn.RuntimeParams["search_path"] = pgx.Identifier{cfg.Schema}.Sanitize()
-	}
-	// No prepared statements, so that PgBouncer's transaction mode works; nothing here is executed often.
-	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
-	// A cancelled context returns when the server has stopped, not before.
-	conn.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler { return &canceler{conn: conn} }
-	return config, nil
+	return workers.Wait()
 }
 
-// canceler cancels a statement on the server when its context is done. Unlike pgx's own, it always waits for the end of the
-// request: PgBouncer 1.18 dies when the sender hangs up before (https://github.com/pgbouncer/pgbouncer/issues/801).
-type canceler struct {
-	conn *pgconn.PgConn
-	done chan struct{}
-}
-
-// HandleCancel implements ctxwatch.Handler.
-func (c *canceler) HandleCancel(context.Context) {
-	deadline := time.Now().Add(cancelTimeout)
-	_ = c.conn.Conn().SetDeadline(deadline) // fails only when the connection is closed
-	c.done = make(chan struct{})
-	go func() {
-		defer close(c.done)
-		ctx, stop := context.WithDeadline(context.Background(), deadline)
-		defer stop()
-		if c.conn.CancelRequest(ctx) == nil {
-			time.Sleep(cancelDelay)
-		}
-	}()
-}
-
-// HandleUnwatchAfterCancel implements ctxwatch.Handler.
-func (c *canceler) HandleUnwatchAfterCancel() {
-	<-c.done
-	_ = c.conn.Conn().SetDeadline(time.Time{})
-}
-
-// exitStatus is 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early.
-func exitStatus(err error) int {
-	var usage usageError
-	var pgErr *pgconn.PgError
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, errInterrupted), errors.Is(err, errTimeout), errors.Is(err, errGivenUp):
-		return 3
-	case errors.As(err, &usage):
-		return 2
-	case errors.As(err, &pgErr) && pgErr.Code == "22023": // refused arguments
-		return 2
-	default:
-		return 1
-	}
-}
-
-// oneLine is the error with PostgreSQL's hint, on one line.
-func oneLine(err error) string {
-	message := err.Error()
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
-		hint := pgErr.Hint
-		switch {
-		case pgErr.Code == "42883", pgErr.Code == "42P01": // no such function or table
-			hint = "Is it installed here? See notification-cleanup migrate status, and SCHEMA."
-		case pgErr.Code == "08P01" && strings.Contains(pgErr.Message, "search_path"):
-			hint = "PgBouncer does not take SCHEMA: ALTER ROLE ... SET search_path instead."
-		}
-		if hint != "" {
-			message += " HINT: " + hint
-		}
-	}
-	return strings.Join(strings.Fields(message), " ")
+// nothing says that there are so many users over the limit, but nothing to delete.
+func (a *app) nothing(users int64) string {
+	return fmt.Sprintf("nothing to delete (users over the limit of %s: %s)",
+		terminal.Number(int64(a.cfg.MaxNotifications)), terminal.Number(users))
 }

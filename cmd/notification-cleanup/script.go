@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"io/fs"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
+	"github.com/spf13/cobra"
 
 	"github.com/notification-cleanup/notification-cleanup/migrations"
 )
@@ -16,18 +18,42 @@ import (
 //go:embed script.sql.tmpl
 var scriptTemplate string
 
-// script prints the SQL of all migrations for psql, which leaves out those that are applied. It needs no database.
-func (a *app) script() error {
-	var all []map[string]any
+func (a *app) scriptCommand() *cobra.Command {
+	return a.takes(&cobra.Command{
+		Use:     "script",
+		Short:   "print for psql what up executes; needs no database",
+		Example: `  notification-cleanup migrate script | psql "$DATABASE_URL"`,
+		Args:    noArguments,
+		RunE:    a.configured(a.script),
+	})
+}
+
+// script prints the SQL of all migrations for psql, which leaves out those that are applied.
+func (a *app) script(context.Context, []string) error {
+	type migration struct {
+		Version     int64
+		Transaction bool
+		SQL         string
+	}
+	annotations := regexp.MustCompile(`(?m)^-- \+goose .*\n`)
+	var all []migration
 	names, _ := fs.Glob(migrations.FS, "*.sql")
 	for _, name := range names {
 		up := upStatements(name)
 		version, _ := goose.NumericComponent(name)
-		sql := regexp.MustCompile(`(?m)^-- \+goose .*\n`).ReplaceAllString(up, "")
-		all = append(all, map[string]any{"Version": version, "Transaction": !strings.Contains(up, "+goose NO TRANSACTION"), "SQL": strings.TrimSpace(sql)})
+		all = append(all, migration{
+			Version:     version,
+			Transaction: !strings.Contains(up, "+goose NO TRANSACTION"),
+			SQL:         strings.TrimSpace(annotations.ReplaceAllString(up, "")),
+		})
 	}
-	return template.Must(template.New("").Parse(scriptTemplate)).Execute(a.stdout, map[string]any{"By": version(), "Migrations": all,
-		"Schema": pgx.Identifier{a.cfg.Schema}, "Table": versionTable, "Lock": lockID})
+	return template.Must(template.New("").Parse(scriptTemplate)).Execute(a.stdout, map[string]any{
+		"By":         version(),
+		"Migrations": all,
+		"Schema":     pgx.Identifier{a.cfg.Schema},
+		"Table":      versionTable,
+		"Lock":       lockID,
+	})
 }
 
 // upStatements is the part of an embedded migration that installs.

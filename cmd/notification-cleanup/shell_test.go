@@ -55,7 +55,7 @@ func TestPreviewShowsTwentyUsersOnATerminalAndAllElsewhere(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
 	d.Exec(manyInboxes)
-	limits := []string{"preview", "-max-notifications", "10", "-min-keep", "0"}
+	limits := []string{"preview", "--max-notifications", "10", "--min-keep", "0"}
 	for _, test := range []struct {
 		got   string
 		lines int
@@ -68,14 +68,14 @@ func TestPreviewShowsTwentyUsersOnATerminalAndAllElsewhere(t *testing.T) {
 		},
 		{
 			onTerminal(
-				t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, append(limits, "-top", "3")...,
+				t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, append(limits, "--top", "3")...,
 			),
 			5,
 			"users: 21, shown: 3  ",
 		},
 		{
 			onTerminal(
-				t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, append(limits, "-top", "50")...,
+				t, 80, []string{"DATABASE_URL=" + d.URL(), "FORMAT=text"}, append(limits, "--top", "50")...,
 			),
 			23,
 			"users: 21  ",
@@ -86,8 +86,8 @@ func TestPreviewShowsTwentyUsersOnATerminalAndAllElsewhere(t *testing.T) {
 			`{"user_id"`,
 		},
 		{asText(t, d, limits...), 23, "users: 21  "},
-		{asText(t, d, append(limits, "-top", "1")...), 3, "users: 21, shown: 1  "},
-		{asText(t, d, append(limits, "-format", "json", "-top", "2")...), 2, `{"user_id"`},
+		{asText(t, d, append(limits, "--top", "1")...), 3, "users: 21, shown: 1  "},
+		{asText(t, d, append(limits, "--format", "json", "--top", "2")...), 2, `{"user_id"`},
 	} {
 		lines := strings.Split(strings.TrimSuffix(test.got, "\n"), "\n")
 		last := lines[len(lines)-1]
@@ -133,12 +133,14 @@ func TestHistoryIsALineARunInTheLocalZone(t *testing.T) {
 			users_cleaned, notifications_deleted, notifications_skipped, notifications_restored)
 		VALUES ('2025-06-30 22:30Z', '2025-07-01 01:45:06.789Z', 1000, 100, 12345, 1234567, 8, 0),
 			('2025-12-31 22:30Z', NULL, 1000, 100, 0, 5, 0, 0),
-			('2026-01-01 22:30Z', '2026-01-01 22:31Z', 1000, 100, 1, 5, 0, 5)`)
+			('2026-01-01 22:30Z', '2026-01-01 22:31Z', 1000, 100, 1, 5, 0, 5),
+			('2026-01-02 22:30Z', '2026-01-02 22:31Z', 1000, 100, 1, 1234567, 0, 1200)`)
 	const want = `
-id  when                 how long       users    deleted  skipped  outcome
- 3  2026-01-01 17:30:00  00:01:00.000       1          5        0  restored
- 2  2025-12-31 17:30:00                     0          5        0  unfinished
- 1  2025-06-30 18:30:00  03:15:06.789  12,345  1,234,567        8  finished
+id  when                 how long   users    deleted  skipped  outcome
+ 4  2026-01-02 17:30:00      1m0s       1  1,234,567        0  1,200 restored
+ 3  2026-01-01 17:30:00      1m0s       1          5        0  restored
+ 2  2025-12-31 17:30:00                 0          5        0  unfinished
+ 1  2025-06-30 18:30:00   3h15m7s  12,345  1,234,567        8  finished
 `
 	if got := "\n" + onTerminal(
 		t, 80, []string{"DATABASE_URL=" + d.URL(), "TZ=America/New_York"}, "history",
@@ -210,12 +212,17 @@ func TestARunOnATerminalEndsWithItsRecordAsPeopleReadIt(t *testing.T) {
 	started := pgtest.One[time.Time](d, "SELECT started_at FROM notification_cleanup_runs")
 	inTokyo := started.In(time.FixedZone("", 9*3600)).Format(time.DateTime)
 	for _, line := range []string{
-		"\nid                                         1\n",
-		"\nstarted at               " + inTokyo + "\n",
-		"\nnotifications deleted                  1,950\n",
+		"\nrun                        1  of " + inTokyo + ", finished after ",
+		"\nusers over the limit       3  more than 1,000 live notifications\n" +
+			"  cleaned                  2  at least one of theirs was deleted\n" +
+			"  still over it            1  by what is unread, of another status, or skipped\n" +
+			"notifications planned  1,950  read ones, without the newest 100 of each user\n" +
+			"  deleted              1,950\n" +
+			"  skipped                  0  another session held them\n" +
+			"  changed                  0  since the plan, or kept by a trigger\n",
 		"planned run run_id=1 users_over_limit=3 notifications_planned=1,950\n",
-		"finished run run_id=1 users_cleaned=2 notifications_deleted=1,950 notifications_skipped=0 notifications_changed=0" +
-			" duration_seconds=",
+		"finished run run_id=1 users_cleaned=2 notifications_deleted=1,950" +
+			" notifications_skipped=0 notifications_changed=0 duration_seconds=",
 	} {
 		if !strings.Contains(got, line) {
 			t.Errorf("no %q in\n%s", line, got)

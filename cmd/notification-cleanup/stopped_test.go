@@ -10,7 +10,7 @@ import (
 
 func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 	t.Parallel()
-	for name, arguments := range map[string][]string{"signal": nil, "TIMEOUT": {"-timeout", "5s"}} {
+	for name, arguments := range map[string][]string{"signal": nil, "TIMEOUT": {"--timeout", "5s"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := pgtest.New(t)
@@ -19,7 +19,7 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 			cmd, stdout, stderr := process(
 				t,
 				d.URL(),
-				append([]string{"run", "-batch-size", "100"}, arguments...)...)
+				append([]string{"run", "--batch-size", "100"}, arguments...)...)
 			if name == "signal" {
 				d.Eventually(pgtest.Blocked)
 				_ = cmd.Process.Signal(os.Interrupt)
@@ -43,7 +43,7 @@ func TestCtrlCReportsWhatWasCommitted(t *testing.T) {
 
 			// What it left is a run of its own for the next call, which prints both.
 			release()
-			next, log, status := command(t, d, nil, "run", "-batch-size", "100")
+			next, log, status := command(t, d, nil, "run", "--batch-size", "100")
 			want := pgtest.One[string](d, `
 				SELECT string_agg(row_to_json(r)::text || chr(10), '' ORDER BY id)
 				FROM notification_cleanup_runs AS r`)
@@ -103,7 +103,7 @@ func TestAFailedRunHasNoEnd(t *testing.T) {
 		CREATE TRIGGER fail BEFORE UPDATE ON notifications
 		FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid)
 		EXECUTE FUNCTION fail()`)
-	_, stderr, status := command(t, d, nil, "run", "-batch-size", "100")
+	_, stderr, status := command(t, d, nil, "run", "--batch-size", "100")
 	const record = `
 		SELECT row(notifications_deleted, finished_at IS NULL)::text FROM notification_cleanup_runs`
 	if got := pgtest.One[string](d, record); status != 1 || got != "(1000,t)" {

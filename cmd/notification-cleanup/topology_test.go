@@ -30,7 +30,7 @@ func TestAStandbyShowsWhatWouldGoAndCleansUpOnceItIsPromoted(t *testing.T) {
 		)
 	}
 	reached := replayed(d)
-	looks := [][]string{{"preview"}, {"run", "-dry-run"}, {"stats"}, {"history"}}
+	looks := [][]string{{"preview"}, {"run", "--dry-run"}, {"stats"}, {"history"}}
 	look := func() (result string) {
 		for _, args := range looks {
 			stdout, stderr, status := command(t, d, nil, args...)
@@ -132,7 +132,7 @@ func TestPgBouncerInTransactionMode(t *testing.T) {
 	d.Exec(pgtest.Inboxes)
 	before := pgtest.One[string](d, pgtest.LiveChecksum)
 	pooled := map[string]string{"DATABASE_URL": pgbouncer(t, d)}
-	stdout, stderr, status := command(t, d, pooled, "run", "-batch-size", "100", "-workers", "4")
+	stdout, stderr, status := command(t, d, pooled, "run", "--batch-size", "100", "--workers", "4")
 	expectWholeRun(t, d, status, stdout, stderr)
 	if got := pgtest.One[string](d, `
 		SELECT application_name FROM notification_cleanup_runs`); got != "notification-cleanup" {
@@ -146,9 +146,9 @@ func TestPgBouncerInTransactionMode(t *testing.T) {
 	if pgtest.One[string](d, pgtest.LiveChecksum) != before {
 		t.Error("not all is restored")
 	}
-	_, stderr, status = command(t, d, pooled, "stats", "-schema", "public")
-	if status != 1 || !strings.Contains(stderr, "search_path") || !strings.Contains(stderr, "HINT") {
-		t.Errorf("-schema: exit status %d, stderr %s", status, stderr)
+	_, stderr, status = command(t, d, pooled, "stats", "--schema", "public")
+	if status != 2 || !strings.Contains(stderr, "search_path") || !strings.Contains(stderr, "HINT") {
+		t.Errorf("--schema: exit status %d, stderr %s", status, stderr)
 	}
 }
 
@@ -157,7 +157,7 @@ func TestASignalStopsTheStatementBehindPgBouncer(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	d.BlockUser2()
-	cmd, stdout, stderr := process(t, pgbouncer(t, d), "run", "-batch-size", "100")
+	cmd, stdout, stderr := process(t, pgbouncer(t, d), "run", "--batch-size", "100")
 	d.Eventually(pgtest.Blocked)
 	_ = cmd.Process.Signal(os.Interrupt)
 	_ = cmd.Wait()

@@ -24,7 +24,7 @@ func (b *bench) measureCitus(ctx context.Context) {
 		for i, where := range []string{"one node", "coordinator and workers"} {
 			in := nodes[:1+i*(len(nodes)-1)]
 			b.loadNodes(ctx, in)
-			for _, c := range append(b.contenders(planAlone, function, procedure, oneWorker, twoWorkers), contender{name: "program, 4 workers", drain: program("run", "-workers", "4")}) {
+			for _, c := range append(b.contenders(planAlone, function, procedure, oneWorker, twoWorkers), contender{name: "program, 4 workers", drain: program("run", "--workers", "4")}) {
 				b.copyNodes(ctx, in)
 				s := b.timed(ctx, drain, where+": "+c.name, c.drain, copied)
 				b.scan(ctx, copied, countDeleted, &s.Notifications)

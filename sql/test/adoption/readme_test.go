@@ -64,7 +64,7 @@ func TestTheReadmeInstallsOnAnApplicationsTable(t *testing.T) {
 		if gone() != "" {
 			t.Errorf("after undo %s are deleted", gone())
 		}
-		program("run", "-workers", "2", "-batch-size", "100")
+		program("run", "--workers", "2", "--batch-size", "100")
 		d.WantDeletedBy(d.Record(pgtest.Run{ID: 3}), s.went, want)
 		if after := pgtest.One[string](d, columns); after != before || gone() != s.went {
 			t.Errorf(
@@ -79,7 +79,7 @@ func TestTheReadmeInstallsOnAnApplicationsTable(t *testing.T) {
 		if n := pgtest.One[int](d, "SELECT purge_notifications('1 microsecond', 100)"); n != 100 {
 			t.Errorf("purged %d, want 100", n)
 		}
-		program("purge", "-retention", "1us")
+		program("purge", "--retention", "1us")
 		const purged = "SELECT m.i FROM made AS m WHERE (owner_type = 'User' OR %t) AND NOT EXISTS" +
 			" (SELECT FROM %s WHERE " + pgtest.NotificationNumber + " = m.i) ORDER BY 1"
 		if got := pgtest.Ranges(pgtest.All[int](

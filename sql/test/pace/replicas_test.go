@@ -91,11 +91,11 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 	// All callers obey it alike.
 	cmd, stdout, stderr := d.StartProgram(
 		"run",
-		"-max-notifications",
+		"--max-notifications",
 		"1",
-		"-min-keep",
+		"--min-keep",
 		"0",
-		"-max-replica-lag",
+		"--max-replica-lag",
 		"1s",
 	)
 	const says = "waiting, physical slot away is"

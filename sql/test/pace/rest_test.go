@@ -96,13 +96,13 @@ func TestTheRestOfARunCountsAgainstTheTimeLimit(t *testing.T) {
 	stdout, stderr, status := d.Program(
 		nil,
 		"run",
-		"-max-notifications",
+		"--max-notifications",
 		"1",
-		"-min-keep",
+		"--min-keep",
 		"0",
-		"-pause-factor",
+		"--pause-factor",
 		"1000",
-		"-timeout",
+		"--timeout",
 		"2s",
 	)
 	if status != 3 || !strings.Contains(stderr, "waiting, resting for ") {

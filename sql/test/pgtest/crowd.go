@@ -52,7 +52,7 @@ func (d *Database) startCrowdCall(call *CrowdCall, way string) (wait func() erro
 	if way == "program" {
 		var stderr *Output
 		call.Program, _, stderr = d.StartProgram(
-			"-max-notifications", "40", "-min-keep", "10", "-batch-size", "25", "-workers", "2")
+			"--max-notifications", "40", "--min-keep", "10", "--batch-size", "25", "--workers", "2")
 		return func() error {
 			if err := call.Program.Wait(); err != nil {
 				return fmt.Errorf("%w: %s", err, stderr)

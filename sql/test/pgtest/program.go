@@ -117,7 +117,7 @@ var Ways = map[string]func(d *Database){
 		d.Exec(`CALL cleanup_notifications_in_batches(batch_size => 100)`)
 	},
 	"program": func(d *Database) {
-		_, stderr, status := d.Program(nil, "-workers", "2", "-batch-size", "100")
+		_, stderr, status := d.Program(nil, "--workers", "2", "--batch-size", "100")
 		if status != 0 {
 			d.T.Fatalf("exit status %d: %s", status, stderr)
 		}

@@ -17,7 +17,7 @@ var callers = map[string]func(t *testing.T, d *pgtest.Database) error{
 		return err
 	},
 	"program": func(t *testing.T, d *pgtest.Database) error {
-		cmd, _, stderr := d.StartProgram("run", "-batch-size", "100")
+		cmd, _, stderr := d.StartProgram("run", "--batch-size", "100")
 		if err := cmd.Wait(); err != nil {
 			return fmt.Errorf("%w: %s", err, stderr)
 		}
@@ -163,7 +163,7 @@ func TestATriggerThatVetoesEverythingDoesNotMakeARunEndless(t *testing.T) {
 				t.Errorf("the record is %s", got)
 			}
 			d.Exec("SELECT restore_notifications(1)")
-			if stdout, _, status := d.Program(nil, "purge", "-retention", "1h"); status != 0 ||
+			if stdout, _, status := d.Program(nil, "purge", "--retention", "1h"); status != 0 ||
 				stdout != `{"notifications_purged":0}`+"\n" {
 				t.Errorf("purge: exit status %d, %s", status, stdout)
 			}

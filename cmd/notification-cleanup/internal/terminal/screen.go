@@ -1,0 +1,113 @@
+// Package terminal is how the program looks: tables and records that fit on the screen, numbers
+// and times as people read them, the log, and the progress bar. It knows what a screen is, and
+// nothing of notifications.
+package terminal
+
+import (
+	"cmp"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+)
+
+// Screen is an output that people may be looking at: then it has a width, and perhaps colours.
+type Screen struct {
+	io.Writer
+	Width    int // in columns; 0 where nobody looks
+	Colorful bool
+}
+
+// NewScreen finds out what w is. noColor is for those who have set NO_COLOR.
+func NewScreen(w io.Writer, noColor bool) Screen {
+	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		width, _, _ := term.GetSize(int(file.Fd()))
+		return Screen{w, cmp.Or(width, 80), !noColor} // 0: the terminal does not know
+	}
+	return Screen{Writer: w}
+}
+
+// Paint gives a text a colour where there are colours.
+func (s Screen) Paint(words string, color text.Color) string {
+	if !s.Colorful {
+		return words
+	}
+	return color.EscapeSeq() + words + text.Reset.EscapeSeq()
+}
+
+// Column is a column of a table; numbers stand on its right.
+type Column struct {
+	Title   string
+	Numbers bool
+}
+
+// Table lays out rows under the titles of the columns, if those have any. The widest columns are
+// folded until all of them fit on the screen.
+func (s Screen) Table(columns []Column, rows [][]string) string {
+	header, titled := make([]string, len(columns)), false
+	for i, column := range columns {
+		header[i] = column.Title
+		titled = titled || column.Title != ""
+	}
+	if titled {
+		rows = slices.Concat([][]string{header}, rows)
+	}
+	const gap = "  "
+	t := table.NewWriter()
+	t.SetStyle(table.Style{
+		Box:     table.BoxStyle{MiddleVertical: gap},
+		Options: table.Options{SeparateColumns: true},
+	})
+	t.SetColumnConfigs(s.fold(columns, Widths(columns, rows), len(gap)))
+	t.SuppressTrailingSpaces()
+	for _, row := range rows {
+		cells := make(table.Row, len(row))
+		for i, cell := range row {
+			cells[i] = cell
+		}
+		t.AppendRow(cells)
+	}
+	return t.Render()
+}
+
+// Widths are how wide the columns would like to be.
+func Widths(columns []Column, rows [][]string) []int {
+	widths := make([]int, len(columns))
+	for i, column := range columns {
+		widths[i] = text.StringWidth(column.Title)
+		for _, row := range rows {
+			for line := range slices.Values(lines(row[i])) {
+				widths[i] = max(widths[i], text.StringWidthWithoutEscSequences(line))
+			}
+		}
+	}
+	return widths
+}
+
+// fold takes from the widest column until all fit on the screen.
+func (s Screen) fold(columns []Column, widths []int, gap int) []table.ColumnConfig {
+	configs, excess := make([]table.ColumnConfig, len(columns)), -s.Width-gap
+	for i, column := range columns {
+		align := text.AlignLeft
+		if column.Numbers {
+			align = text.AlignRight
+		}
+		configs[i] = table.ColumnConfig{
+			Number:           i + 1,
+			Align:            align,
+			WidthMax:         widths[i],
+			WidthMaxEnforcer: text.WrapSoft,
+		}
+		excess += widths[i] + gap
+	}
+	for ; s.Width > 0 && excess > 0; excess-- {
+		widest := slices.MaxFunc(configs, func(a, b table.ColumnConfig) int {
+			return a.WidthMax - b.WidthMax
+		})
+		configs[widest.Number-1].WidthMax = max(widest.WidthMax-1, 1)
+	}
+	return configs
+}

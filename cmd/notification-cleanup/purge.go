@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) purgeCommand() *cobra.Command {
+	return a.takes(&cobra.Command{
+		Use:     "purge",
+		GroupID: undo,
+		Short:   "delete for good what was soft-deleted longer than RETENTION ago",
+		Long: "Deletes for good what was soft-deleted longer than RETENTION ago, oldest first, " +
+			"batch by batch, by whomever it was soft-deleted. What is purged cannot be restored.",
+		Example: "  notification-cleanup purge --retention '90 days' --dry-run\n" +
+			"  notification-cleanup purge --retention '90 days'",
+		Args: noArguments,
+		RunE: a.connected(a.purge),
+	}, "RETENTION", "DRY_RUN", "BATCH_SIZE")
+}
+
+func (a *app) purge(ctx context.Context, _ []string) error {
+	const expired = `
+		SELECT count(*)
+		FROM notifications
+		WHERE deleted_at < now() - make_interval(secs => $1)`
+	const batch = `SELECT nullif(purge_notifications(make_interval(secs => $1), $2), 0)`
+	retention := a.cfg.Retention.Seconds()
+	return a.repeat(ctx, chore{
+		doing:  "purging",
+		done:   "purged",
+		expect: query{expired, []any{retention}},
+		batch:  query{batch, []any{retention, a.cfg.BatchSize}},
+	})
+}

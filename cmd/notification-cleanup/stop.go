@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
+)
+
+func (a *app) stopCommand() *cobra.Command {
+	return a.takes(&cobra.Command{
+		Use:         "stop RUN_ID",
+		GroupID:     control,
+		Short:       "let whoever works on a run end after the batch; the next run goes on from there",
+		Example:     "  notification-cleanup stop 7",
+		Args:        takesRunID,
+		Annotations: map[string]string{alwaysWrites: "yes"},
+		RunE:        a.connected(a.stop),
+	})
+}
+
+func (a *app) stop(ctx context.Context, args []string) error {
+	const stop = `SELECT stop_notification_cleanup($1::text::bigint) AS stopped`
+	if a.cfg.JSON() {
+		return a.writeJSON(ctx, stop, args[0])
+	}
+	stopped, err := database.One[bool](ctx, a.db, stop, args[0])
+	if err != nil {
+		return err
+	}
+	says := "run " + args[0] + " is stopped: whoever works on it ends after the batch"
+	if !stopped {
+		says = "nothing is left of run " + args[0] + ": it has ended"
+	}
+	_, err = fmt.Fprintln(a.stdout, says)
+	return err
+}
