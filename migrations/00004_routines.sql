@@ -3924,6 +3924,8 @@ AS $$
 DECLARE
     v_users notification_user_id[];
     v_totals bigint[];
+    v_unread_users notification_user_id[];
+    v_unread bigint[];
 BEGIN
     PERFORM check_cleanup_limits(
         preview_notification_cleanup.max_notifications,
@@ -3937,6 +3939,25 @@ BEGIN
         v_totals
     FROM notification_crowds(preview_notification_cleanup.max_notifications, NULL) AS c;
 
+    -- A statement of its own: Citus would send the other one, with our functions in it, to workers
+    -- that do not have them.
+    SELECT
+        array_agg(inbox.user_id),
+        array_agg(inbox.unread)
+    INTO
+        v_unread_users,
+        v_unread
+    FROM (
+        SELECT
+            n.user_id,
+            count(*) AS unread
+        FROM notifications AS n
+        WHERE n.user_id = ANY (v_users)
+            AND n.deleted_at IS NULL
+            AND n.status = 'unread'
+        GROUP BY n.user_id
+    ) AS inbox;
+
     RETURN QUERY
     WITH excess AS (
         SELECT
@@ -3948,24 +3969,14 @@ BEGIN
             statement_timestamp()
         ) AS e
         GROUP BY e.user_id
-    ),
-    unread AS (
-        SELECT
-            n.user_id,
-            count(*) AS notifications
-        FROM notifications AS n
-        WHERE n.user_id = ANY (v_users)
-            AND n.deleted_at IS NULL
-            AND n.status = 'unread'
-        GROUP BY n.user_id
     )
     SELECT
         c.user_id,
         c.total,
-        coalesce(u.notifications, 0),
+        coalesce(u.unread, 0),
         coalesce(e.notifications, 0)
     FROM unnest(v_users, v_totals) AS c (user_id, total)
-    LEFT JOIN unread AS u ON u.user_id = c.user_id
+    LEFT JOIN unnest(v_unread_users, v_unread) AS u (user_id, unread) ON u.user_id = c.user_id
     LEFT JOIN excess AS e ON e.user_id = c.user_id
     ORDER BY
         coalesce(e.notifications, 0) DESC,
