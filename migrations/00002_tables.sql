@@ -400,7 +400,7 @@ BEGIN
             o.kind,
             o.name,
             CASE
-                WHEN granted.grantee = 0 THEN 'PUBLIC'
+                WHEN granted.grantee = oid '0' THEN 'PUBLIC'
                 ELSE granted.grantee::regrole::text
             END
         )

@@ -838,7 +838,7 @@ INTO
 FROM (
 -- sql/doctor/check_grants.sql: who else may use what is ours. Roles that clean up, undo or watch are
 -- meant to; PUBLIC is not, nor is a privilege that no use takes, which comes from a GRANT ALL.
-WITH ours AS MATERIALIZED (
+WITH by_use AS MATERIALIZED (
     SELECT
         p.object_id,
         p.object,
@@ -857,13 +857,37 @@ WITH ours AS MATERIALIZED (
         p.object,
         p.kind
 ),
+-- And what no use takes: the numbers of the runs, and goose's table.
+ours AS (
+    SELECT
+        u.object_id,
+        u.object,
+        u.kind,
+        u.privileges
+    FROM by_use AS u
+    UNION ALL
+    SELECT
+        c.oid,
+        format('%I.%I', namespace.nspname, c.relname),
+        'TABLE',
+        '{}'
+    FROM pg_class AS c
+    JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+        AND namespace.nspname = current_schema()
+    WHERE c.relkind IN ('r', 'S')
+        AND c.relname IN (
+            'notification_cleanup_runs_id_seq',
+            'notification_cleanup_schema_version',
+            'notification_cleanup_schema_version_id_seq'
+        )
+),
 granted AS (
     SELECT
         o.object,
         o.kind,
         g.grantee,
         g.privilege_type,
-        g.grantee = 0 OR g.privilege_type <> ALL (o.privileges) AS is_odd
+        g.grantee = oid '0' OR g.privilege_type <> ALL (o.privileges) AS is_odd
     FROM ours AS o
     CROSS JOIN LATERAL (
         SELECT
@@ -893,7 +917,7 @@ granted AS (
 ),
 grantees AS (
     SELECT
-        CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS grantee,
+        CASE WHEN g.grantee = oid '0' THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS grantee,
         count(DISTINCT g.object) FILTER (WHERE g.kind = 'ROUTINE') AS routines,
         string_agg(DISTINCT g.object, ', ') FILTER (WHERE g.kind = 'ROUTINE') AS executes,
         string_agg(DISTINCT g.object, ', ') FILTER (WHERE g.privilege_type = 'SELECT') AS reads,
@@ -1099,7 +1123,7 @@ WITH keys AS (
     JOIN pg_attribute AS first_column ON first_column.attrelid = k.conrelid
         AND first_column.attnum = k.conkey[1]
     WHERE k.contype = 'f'
-        AND k.conparentid = 0
+        AND k.conparentid = oid '0'
 )
 SELECT
     CASE
@@ -3542,7 +3566,7 @@ AS $$
 SELECT
     n.nspname,
     CASE
-        WHEN granted.grantee = 0 THEN 'PUBLIC'
+        WHEN granted.grantee = oid '0' THEN 'PUBLIC'
         ELSE granted.grantee::regrole::text
     END
 FROM pg_namespace AS n
@@ -6162,7 +6186,7 @@ BEGIN
             o.kind,
             o.name,
             CASE
-                WHEN granted.grantee = 0 THEN 'PUBLIC'
+                WHEN granted.grantee = oid '0' THEN 'PUBLIC'
                 ELSE granted.grantee::regrole::text
             END
         )

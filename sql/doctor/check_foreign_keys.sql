@@ -27,7 +27,7 @@ WITH keys AS (
     JOIN pg_attribute AS first_column ON first_column.attrelid = k.conrelid
         AND first_column.attnum = k.conkey[1]
     WHERE k.contype = 'f'
-        AND k.conparentid = 0
+        AND k.conparentid = oid '0'
 )
 SELECT
     CASE

@@ -1,6 +1,6 @@
 -- sql/doctor/check_grants.sql: who else may use what is ours. Roles that clean up, undo or watch are
 -- meant to; PUBLIC is not, nor is a privilege that no use takes, which comes from a GRANT ALL.
-WITH ours AS MATERIALIZED (
+WITH by_use AS MATERIALIZED (
     SELECT
         p.object_id,
         p.object,
@@ -19,13 +19,37 @@ WITH ours AS MATERIALIZED (
         p.object,
         p.kind
 ),
+-- And what no use takes: the numbers of the runs, and goose's table.
+ours AS (
+    SELECT
+        u.object_id,
+        u.object,
+        u.kind,
+        u.privileges
+    FROM by_use AS u
+    UNION ALL
+    SELECT
+        c.oid,
+        format('%I.%I', namespace.nspname, c.relname),
+        'TABLE',
+        '{}'
+    FROM pg_class AS c
+    JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+        AND namespace.nspname = current_schema()
+    WHERE c.relkind IN ('r', 'S')
+        AND c.relname IN (
+            'notification_cleanup_runs_id_seq',
+            'notification_cleanup_schema_version',
+            'notification_cleanup_schema_version_id_seq'
+        )
+),
 granted AS (
     SELECT
         o.object,
         o.kind,
         g.grantee,
         g.privilege_type,
-        g.grantee = 0 OR g.privilege_type <> ALL (o.privileges) AS is_odd
+        g.grantee = oid '0' OR g.privilege_type <> ALL (o.privileges) AS is_odd
     FROM ours AS o
     CROSS JOIN LATERAL (
         SELECT
@@ -55,7 +79,7 @@ granted AS (
 ),
 grantees AS (
     SELECT
-        CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS grantee,
+        CASE WHEN g.grantee = oid '0' THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS grantee,
         count(DISTINCT g.object) FILTER (WHERE g.kind = 'ROUTINE') AS routines,
         string_agg(DISTINCT g.object, ', ') FILTER (WHERE g.kind = 'ROUTINE') AS executes,
         string_agg(DISTINCT g.object, ', ') FILTER (WHERE g.privilege_type = 'SELECT') AS reads,

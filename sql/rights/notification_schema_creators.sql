@@ -15,7 +15,7 @@ AS $$
 SELECT
     n.nspname,
     CASE
-        WHEN granted.grantee = 0 THEN 'PUBLIC'
+        WHEN granted.grantee = oid '0' THEN 'PUBLIC'
         ELSE granted.grantee::regrole::text
     END
 FROM pg_namespace AS n

@@ -46,6 +46,16 @@ func TestTheDoctorNamesEverybodyElseWhoMayUseWhatIsOurs(t *testing.T) {
 				"REVOKE ALL ON TABLE public.notification_cleanup_runs FROM $1;",
 			},
 		},
+		"who may set numbers of runs": {
+			"GRANT USAGE ON SEQUENCE notification_cleanup_runs_id_seq TO $1",
+			"warning",
+			[]string{"$1 may write public.notification_cleanup_runs_id_seq"},
+		},
+		"who may write down versions": {
+			"GRANT INSERT ON notification_cleanup_schema_version TO $1",
+			"warning",
+			[]string{"REVOKE ALL ON TABLE public.notification_cleanup_schema_version FROM $1;"},
+		},
 		"a table of the application": {
 			"GRANT ALL ON notifications TO PUBLIC; CREATE TABLE theirs (); GRANT ALL ON theirs TO PUBLIC",
 			"ok",

@@ -157,6 +157,7 @@ func TestNothingBesideTheTableIsMistakenForPostgreSQLsOwn(t *testing.T) {
 	d.Exec("SET statement_timeout = '2min'; SET search_path = pg_catalog")
 	d.Exec(shadows)
 	d.Exec("RESET search_path")
+	d.Exec("GRANT SELECT ON notification_cleanup_runs TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC")
 	session, told := d.WithNotices()
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	session.Exec("SELECT public.div(7::numeric, 2::bigint), 2.5 * 2, public.pg_sleep(0::numeric)")
