@@ -37,8 +37,8 @@ run: build ## run the cleanup on $DATABASE_URL
 	@notification-cleanup run
 
 .PHONY: demo
-demo: build postgresql ## the whole job on N=200000 made-up notifications, on a throw-away PostgreSQL or an empty $DATABASE_URL
-	@with-postgres $(MAKE) --no-print-directory demo-steps
+demo: build postgresql ## the whole job on N=200000 made-up notifications, on a throw-away PostgreSQL or an empty $DEMO_DATABASE_URL
+	@with-postgres -env DEMO_DATABASE_URL $(MAKE) --no-print-directory demo-steps
 
 # A throw-away database: for the tables and routines alone, and with demo data.
 quiet_migrate = { notification-cleanup migrate up >.build/migrate.log 2>&1 || { cat .build/migrate.log >&2; exit 1; }; }
@@ -48,7 +48,9 @@ demo_database = $(quiet_migrate) && psql "$$DATABASE_URL" -q -v n=$(N) -f sql/de
 # Prints a command, to be copied, and runs it.
 step = @printf '\n$$ %s\n' '$(1)'; $(1)
 
+# Never an exported DATABASE_URL, which may name an application's database.
 .PHONY: demo-steps
+demo-steps: export DATABASE_URL = $(DEMO_DATABASE_URL)
 demo-steps:
 	@psql "$$DATABASE_URL" -q -v check=1 -f sql/demo/demo_data.sql
 	$(call step,notification-cleanup migrate up)

@@ -26,6 +26,7 @@ const (
 var (
 	errInterrupted = errors.New("stopped early by a signal")
 	errTimeout     = errors.New("stopped early by TIMEOUT")
+	errSuspended   = errors.New("the cleanup is suspended: notification-cleanup resume ends that")
 	errGivenUp     = errors.New("stopped early: somebody stopped or restored the run, " +
 		"or it was older than 36 hours")
 )
@@ -79,7 +80,8 @@ func exitStatus(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errInterrupted), errors.Is(err, errTimeout), errors.Is(err, errGivenUp):
+	case errors.Is(err, errInterrupted), errors.Is(err, errTimeout),
+		errors.Is(err, errGivenUp), errors.Is(err, errSuspended):
 		return 3
 	case errors.As(err, &usage), errors.As(err, &mistaken), database.Refused(err):
 		return 2
@@ -109,6 +111,9 @@ func (a *app) configured(do action) func(*cobra.Command, []string) error {
 		if a.cfg.DryRun && cmd.Annotations[alwaysWrites] != "" {
 			return config.UsageError(
 				"DRY_RUN is true, but " + cmd.Name() + " has no dry run: nothing was done")
+		}
+		if a.cfg.Format == prometheus && cmd.Name() != "health" {
+			return config.UsageError(cmd.Name() + " has no FORMAT prometheus, takes text or json")
 		}
 		a.log = terminal.NewLog(a.stderr, a.logsJSON())
 		return do(cmd.Context(), args)
@@ -152,6 +157,8 @@ func (a *app) connect(ctx context.Context, patient bool) error {
 	pool.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
 		if notice.SeverityUnlocalized == "WARNING" {
 			a.log.Warn(notice.Message, "hint", notice.Hint)
+		} else if strings.HasPrefix(notice.Message, "the cleanup is suspended ") {
+			a.log.Warn(notice.Message)
 		} else if strings.Contains(notice.Message, ": waiting, ") {
 			// Of cleanup_next_batch(); of a trigger there can be a thousand.
 			rarely.Do(func() { a.log.Info(notice.Message) })

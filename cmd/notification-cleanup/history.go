@@ -20,10 +20,10 @@ func (a *app) historyCommand() *cobra.Command {
 		Use:     "history",
 		GroupID: look,
 		Short:   "the last runs, a line each; as JSON with all columns",
-		Example: "  notification-cleanup history --format json",
+		Example: "  notification-cleanup history --limit 5",
 		Args:    noArguments,
 		RunE:    a.connected(a.history),
-	})
+	}, "LIMIT")
 }
 
 // pastRun is a line of the history.
@@ -81,12 +81,11 @@ var historyColumns = []terminal.Column{
 
 // history prints the last runs.
 func (a *app) history(ctx context.Context, _ []string) error {
-	const limit = 20
 	if a.cfg.JSON() {
 		const all = `SELECT * FROM notification_cleanup_runs ORDER BY id DESC LIMIT $1`
-		return a.writeJSON(ctx, all, limit)
+		return a.writeJSON(ctx, all, a.cfg.Limit)
 	}
-	runs, err := database.All[pastRun](ctx, a.db, historyQuery, limit)
+	runs, err := database.All[pastRun](ctx, a.db, historyQuery, a.cfg.Limit)
 	if err != nil {
 		return err
 	}

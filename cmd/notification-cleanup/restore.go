@@ -16,14 +16,21 @@ func (a *app) restoreCommand() *cobra.Command {
 		GroupID: undo,
 		Short:   "undo one run",
 		Long: "Brings back what a run deleted and is still there, batch by batch. " +
-			"It can be stopped and called again.",
-		Example: "  notification-cleanup restore 7 --dry-run\n  notification-cleanup restore 7",
-		Args:    takesRunID,
-		RunE:    a.connected(a.restore),
-	}, "DRY_RUN", "BATCH_SIZE")
+			"It can be stopped and called again. The next run with the same limits deletes the same " +
+			"again, unless the cleanup is suspended.",
+		Example: "  notification-cleanup restore 7 --dry-run\n" +
+			"  notification-cleanup restore 7 --suspend 'run 7 deleted too much'",
+		Args: takesRunID,
+		RunE: a.connected(a.restore),
+	}, "DRY_RUN", "SUSPEND", "BATCH_SIZE")
 }
 
 func (a *app) restore(ctx context.Context, args []string) error {
+	if reason := a.cfg.Suspend; reason != "" && !a.cfg.DryRun {
+		if err := a.suspend(ctx, []string{reason}); err != nil {
+			return err
+		}
+	}
 	const batch = `SELECT restore_next_batch($1::text::bigint, $2)`
 	return a.repeat(ctx, chore{
 		doing:  "restoring",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
@@ -26,6 +28,11 @@ func TestRetriesOnlyWhatMayBeGoneAtTheNextAttempt(t *testing.T) {
 	}
 	if !database.Transient(io.ErrUnexpectedEOF) {
 		t.Error("a lost connection is not transient")
+	}
+	for _, answer := range []error{pgx.ErrNoRows, errors.New("can't scan into dest")} {
+		if database.Transient(answer) {
+			t.Errorf("an answer of the server is taken for a lost connection: %v", answer)
+		}
 	}
 }
 

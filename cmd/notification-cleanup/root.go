@@ -59,8 +59,9 @@ func newRoot(a *app) *cobra.Command {
 	)
 	root.AddCommand(
 		a.previewCommand(), run,
-		a.doctorCommand(), a.limitsCommand(), a.statsCommand(), a.historyCommand(),
-		a.stopCommand(),
+		a.doctorCommand(), a.healthCommand(), a.historyCommand(), a.statsCommand(),
+		a.limitsCommand(), a.explainCommand(),
+		a.stopCommand(), a.paceCommand(), a.suspendCommand(), a.resumeCommand(),
 		a.restoreCommand(), a.purgeCommand(),
 		a.migrateCommand(), a.versionCommand(),
 	)

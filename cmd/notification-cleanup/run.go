@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,7 @@ import (
 )
 
 var runSettings = []string{
-	"MAX_NOTIFICATIONS", "MIN_KEEP", "DRY_RUN",
+	"MAX_NOTIFICATIONS", "MIN_KEEP", "MAX_DELETIONS", "DRY_RUN",
 	"WORKERS", "BATCH_SIZE", "PAUSE_FACTOR", "MAX_REPLICA_LAG",
 }
 
@@ -45,7 +47,7 @@ func (a *app) run(ctx context.Context, _ []string) error {
 	for startedAt := (time.Time{}); startedAt.Before(calledAt); {
 		plan, err := a.plan(ctx)
 		if err != nil {
-			return fmt.Errorf("plan: %w", err)
+			return err
 		}
 		continued := plan.StartedAt.Before(calledAt)
 		rewritten, err := a.workOff(ctx, plan, continued)
@@ -61,19 +63,27 @@ func (a *app) run(ctx context.Context, _ []string) error {
 
 // planned is what the program has to know of a plan.
 type planned struct {
-	ID                   int64
+	ID                   int64 // 0 while the cleanup is suspended
 	StartedAt            time.Time
 	UsersOverLimit       int64
 	NotificationsPlanned int64
 }
 
+//go:embed plan.sql
+var planQuery string
+
 func (a *app) plan(ctx context.Context) (planned, error) {
-	const plan = `
-		SELECT id, started_at, users_over_limit, notifications_planned
-		FROM plan_notification_cleanup($1, $2, $3, $4, nullif(make_interval(secs => $5), '0'))`
-	return database.Transaction[planned](ctx, a.db, plan,
+	plan, err := database.Transaction[planned](ctx, a.db, planQuery,
 		a.cfg.MaxNotifications, a.cfg.MinKeep, a.cfg.BatchSize,
-		a.cfg.PauseFactor, a.cfg.MaxReplicaLag.Seconds())
+		a.cfg.PauseFactor, a.cfg.MaxReplicaLag.Seconds(), a.cfg.MaxDeletions)
+	switch {
+	case err != nil:
+		return planned{}, fmt.Errorf("plan: %w", err)
+	case plan.ID == 0:
+		return planned{}, errSuspended
+	default:
+		return plan, nil
+	}
 }
 
 // workOff does what is planned, and reports it.
@@ -108,27 +118,39 @@ func (a *app) workOff(
 }
 
 // doBatches does the batches of a run on WORKERS connections until none is left, and returns the
-// first error that no retry could mend.
+// first error that no retry could mend. A worker that gets no connection leaves; that is an error
+// only when none is left.
 func (a *app) doBatches(ctx context.Context, plan planned) error {
+	progress := terminal.NewProgress(a.log, "deleting", plan.NotificationsPlanned)
+	defer progress.End()
+	workers, ctx := errgroup.WithContext(ctx)
+	var left atomic.Int32
+	for range a.cfg.Workers {
+		workers.Go(func() error {
+			err := a.work(ctx, plan.ID, progress)
+			if errors.Is(err, database.ErrNoConnection) && left.Add(1) < a.cfg.Workers {
+				a.log.Warn("a worker leaves, the others go on", "error", database.OneLine(err))
+				return nil
+			}
+			return err
+		})
+	}
+	return workers.Wait()
+}
+
+// work does batch after batch.
+func (a *app) work(ctx context.Context, runID int64, progress *terminal.Progress) error {
 	const batch = `
 		SELECT r.notifications_deleted + batch
 		FROM notification_cleanup_runs AS r, cleanup_next_batch($1) AS batch
 		WHERE r.id = $1`
-	progress := terminal.NewProgress(a.log, "deleting", plan.NotificationsPlanned)
-	defer progress.End()
-	workers, ctx := errgroup.WithContext(ctx)
-	for range a.cfg.Workers {
-		workers.Go(func() error {
-			for {
-				total, err := database.Transaction[*int64](ctx, a.db, batch, plan.ID)
-				if err != nil || total == nil { // NULL: no batch is left
-					return err
-				}
-				progress.Show(*total)
-			}
-		})
+	for {
+		total, err := database.Transaction[*int64](ctx, a.db, batch, runID)
+		if err != nil || total == nil { // NULL: no batch is left
+			return err
+		}
+		progress.Show(*total)
 	}
-	return workers.Wait()
 }
 
 // nothing says that there are so many users over the limit, but nothing to delete.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -22,11 +21,8 @@ func (a *app) stopCommand() *cobra.Command {
 }
 
 func (a *app) stop(ctx context.Context, args []string) error {
-	const stop = `SELECT stop_notification_cleanup($1::text::bigint) AS stopped`
-	if a.cfg.JSON() {
-		return a.writeJSON(ctx, stop, args[0])
-	}
-	stopped, err := database.One[bool](ctx, a.db, stop, args[0])
+	const stop = `SELECT stop_notification_cleanup($1::text::bigint)`
+	stopped, err := database.Transaction[bool](ctx, a.db, stop, args[0])
 	if err != nil {
 		return err
 	}
@@ -34,6 +30,5 @@ func (a *app) stop(ctx context.Context, args []string) error {
 	if !stopped {
 		says = "nothing is left of run " + args[0] + ": it has ended"
 	}
-	_, err = fmt.Fprintln(a.stdout, says)
-	return err
+	return a.say("stopped", stopped, says)
 }

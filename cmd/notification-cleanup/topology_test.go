@@ -72,8 +72,8 @@ func TestAStandbyShowsWhatWouldGoAndCleansUpOnceItIsPromoted(t *testing.T) {
 	d.WantEnded("the promotion")
 }
 
-// pgbouncer starts PgBouncer in transaction mode before the database, and returns its URL.
-func pgbouncer(t *testing.T, d *pgtest.Database) string {
+// pgbouncer starts PgBouncer in a mode before the database, and returns its URL.
+func pgbouncer(t *testing.T, d *pgtest.Database, mode string) string {
 	t.Helper()
 	path, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -98,9 +98,9 @@ listen_addr =
 unix_socket_dir = %s
 listen_port = 6432
 auth_type = any
-pool_mode = transaction
+pool_mode = %s
 default_pool_size = 2
-`, d.Name, config.Host, config.Port, config.User, password, s.Dir)
+`, d.Name, config.Host, config.Port, config.User, password, s.Dir, mode)
 	file := filepath.Join(s.Dir, "pgbouncer.ini")
 	if err := os.WriteFile(file, []byte(ini), 0o644); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestPgBouncerInTransactionMode(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	before := pgtest.One[string](d, pgtest.LiveChecksum)
-	pooled := map[string]string{"DATABASE_URL": pgbouncer(t, d)}
+	pooled := map[string]string{"DATABASE_URL": pgbouncer(t, d, "transaction")}
 	stdout, stderr, status := command(t, d, pooled, "run", "--batch-size", "100", "--workers", "4")
 	expectWholeRun(t, d, status, stdout, stderr)
 	if got := pgtest.One[string](d, `
@@ -157,7 +157,7 @@ func TestASignalStopsTheStatementBehindPgBouncer(t *testing.T) {
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	d.BlockUser2()
-	cmd, stdout, stderr := process(t, pgbouncer(t, d), "run", "--batch-size", "100")
+	cmd, stdout, stderr := process(t, pgbouncer(t, d, "transaction"), "run", "--batch-size", "100")
 	d.Eventually(pgtest.Blocked)
 	_ = cmd.Process.Signal(os.Interrupt)
 	_ = cmd.Wait()

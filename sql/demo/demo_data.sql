@@ -24,7 +24,7 @@ BEGIN
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = 'notifications already has rows: '
                 'demo data is only loaded into an empty table',
-            HINT = 'Use an empty database, or unset DATABASE_URL for a throw-away server.';
+            HINT = 'Use an empty database, or unset DEMO_DATABASE_URL for a throw-away server.';
     END IF;
     IF current_setting('demo.n')::bigint < 10000 THEN
         RAISE EXCEPTION USING

@@ -16,9 +16,13 @@ import (
 type Config struct {
 	MaxNotifications int32 `env:"MAX_NOTIFICATIONS, default=1000"`
 	MinKeep          int32 `env:"MIN_KEEP, default=100"`
+	MaxDeletions     int64 `env:"MAX_DELETIONS"`
 
 	DryRun    bool     `env:"DRY_RUN, default=false"`
+	Suspend   string   `env:"SUSPEND"`
 	Top       int64    `env:"TOP"`
+	Limit     int64    `env:"LIMIT, default=20"`
+	MaxAge    Duration `env:"MAX_AGE, default=26 hours"`
 	Retention Duration `env:"RETENTION, default=30 days"`
 
 	Workers       int32    `env:"WORKERS, default=1"`
@@ -57,6 +61,9 @@ func (c Config) Validate() error {
 	check(c.PauseFactor >= 0 && c.PauseFactor <= 1000, "PAUSE_FACTOR", c.PauseFactor, "0 to 1000")
 	check(c.MaxReplicaLag >= 0, "MAX_REPLICA_LAG", c.MaxReplicaLag, "a time such as 30s")
 	check(c.Workers >= 1 && c.Workers <= 64, "WORKERS", c.Workers, "1 to 64")
+	check(c.MaxDeletions >= 0, "MAX_DELETIONS", c.MaxDeletions, "1 or more")
+	check(c.Limit >= 1, "LIMIT", c.Limit, "1 or more")
+	check(c.MaxAge > 0, "MAX_AGE", c.MaxAge, "a time such as '26 hours'")
 	check(c.Top >= 0, "TOP", c.Top, "1 or more")
 	check(c.Timeout >= 0, "TIMEOUT", c.Timeout, "a time such as 30m")
 	check(c.Retention > 0, "RETENTION", c.Retention, "a time such as '30 days'")

@@ -32,6 +32,23 @@ var descriptions = map[string]description{
 		value: "N",
 		help:  "newest read notifications that each user keeps",
 	},
+	"MAX_DELETIONS": {
+		group: rule,
+		value: "N",
+		help:  "write nothing and fail where more is to be deleted (default: no limit)",
+	},
+	"SUSPEND": {
+		value: "REASON",
+		help:  "suspend the job first, so that the next run does not undo this",
+	},
+	"LIMIT": {
+		value: "N",
+		help:  "how many runs to show",
+	},
+	"MAX_AGE": {
+		value: "TIME",
+		help:  "unhealthy when no run has finished for longer",
+	},
 	"DRY_RUN": {
 		help: "say what would be done, and write nothing",
 	},
@@ -72,8 +89,8 @@ var descriptions = map[string]description{
 	"FORMAT": {
 		group:   output,
 		value:   "WORD",
-		help:    "of the result on stdout: text, or json (an object a line)",
-		choices: []string{"text", "json"},
+		help:    "of the result on stdout: text, or json (an object a line); of health also prometheus",
+		choices: []string{"text", "json", "prometheus"},
 	},
 	"LOG_FORMAT": {
 		group:   output,

@@ -90,10 +90,17 @@ func (d *Database) retry(ctx context.Context, do func(context.Context) error) er
 
 // mayBeGone tells if an error may be gone at the next attempt.
 func (d *Database) mayBeGone(err error) bool {
-	if state(err) == readOnly && d.wrote.Load() {
+	switch state(err) {
+	case readOnly:
+		if !d.wrote.Load() {
+			return false // it is a standby, and was one before
+		}
 		// After a failover the other server answers to the same name: connect anew.
 		d.Reset()
 		return true
+	case tooMany:
+		// Who has a connection already is better off without another one.
+		return !errors.Is(err, ErrNoConnection) || d.Stat().TotalConns() == 0
 	}
 	return Transient(err)
 }

@@ -20,6 +20,7 @@ const (
 	noSuchTable      = "42P01"
 	noSuchSetting    = "42704"
 	protocol         = "08P01"
+	tooMany          = "53300"
 )
 
 // transientStates are the errors of a server that may be gone at the next attempt.
@@ -30,7 +31,7 @@ var transientStates = []string{
 	"57P01", // shutting down
 	"57P02", // crashed
 	"57P03", // starting up
-	"53300", // too many connections
+	tooMany,
 	"08000", // connection exception, as the others of this class
 	"08001", // could not connect
 	"08003", // is not connected

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/config"
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
+	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/terminal"
+)
+
+//go:embed explain.sql
+var explainQuery string
+
+func (a *app) explainCommand() *cobra.Command {
+	return a.takes(&cobra.Command{
+		Use:     "explain USER",
+		GroupID: look,
+		Short:   "one user's notifications, newest first: why each stays, would go, or went",
+		Example: "  notification-cleanup explain 42",
+		Args:    takesUser,
+		RunE:    a.connected(a.explain),
+	}, "MAX_NOTIFICATIONS", "MIN_KEEP")
+}
+
+func takesUser(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return config.UsageError(cmd.Name() + " takes the user_id of one user")
+	}
+	return nil
+}
+
+// explained is what becomes of a notification.
+type explained struct {
+	ID        string
+	CreatedAt string
+	Newest    *int64 // its rank among the read ones
+	Fate      string
+	Reason    string
+}
+
+func (e explained) cells() []string {
+	newest := ""
+	if e.Newest != nil {
+		newest = terminal.Number(*e.Newest)
+	}
+	return []string{e.ID, e.CreatedAt, newest, e.Fate, e.Reason}
+}
+
+var explainColumns = []terminal.Column{
+	{Title: "id"},
+	{Title: "created at"},
+	{Title: "newest", Numbers: true},
+	{Title: "fate"},
+	{Title: "because"},
+}
+
+// explain prints the notifications of a user while they come.
+func (a *app) explain(ctx context.Context, args []string) error {
+	if a.cfg.JSON() {
+		return a.writeJSON(ctx,
+			`SELECT * FROM explain_notification_cleanup($1::text::notification_user_id, $2, $3)`,
+			args[0], a.cfg.MaxNotifications, a.cfg.MinKeep)
+	}
+	rows := terminal.NewStream(a.stdout, explainColumns)
+	found := false
+	err := database.Each(ctx, a.db, func(e explained) error {
+		found = true
+		return rows.Write(e.cells())
+	}, explainQuery, args[0], a.cfg.MaxNotifications, a.cfg.MinKeep)
+	if err != nil {
+		return err
+	}
+	if !found {
+		_, err := fmt.Fprintf(a.stdout, "user %s has no notifications\n", args[0])
+		return err
+	}
+	return rows.End()
+}

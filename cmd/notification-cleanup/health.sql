@@ -1,0 +1,9 @@
+SELECT
+    h.last_finished_at,
+    h.last_outcome,
+    extract(epoch FROM clock_timestamp() - h.last_finished_at)::double precision AS age,
+    h.users_still_over_limit,
+    h.runs_unfinished,
+    h.notifications_to_vacuum,
+    h.suspension
+FROM notification_cleanup_health AS h
