@@ -245,6 +245,7 @@ CREATE TABLE notification_cleanup_open_runs (
     run_id bigint PRIMARY KEY REFERENCES notification_cleanup_runs ON DELETE CASCADE,
     pause_factor double precision NOT NULL DEFAULT 0,
     max_replica_lag interval,
+    resting_since timestamptz,
     rest_until timestamptz,
     replicas_mark pg_lsn,
     replicas_due timestamptz,
@@ -259,6 +260,8 @@ COMMENT ON COLUMN notification_cleanup_open_runs.pause_factor IS
     'How many times as long as a batch took no other one begins.';
 COMMENT ON COLUMN notification_cleanup_open_runs.max_replica_lag IS
     'How far standbys and slots may be behind when a batch begins; NULL: any distance.';
+COMMENT ON COLUMN notification_cleanup_open_runs.resting_since IS
+    'When that batch ended: a clock that is before it was set back, and nothing rests.';
 COMMENT ON COLUMN notification_cleanup_open_runs.rest_until IS
     'Until when no batch begins, because one ended with a pause_factor.';
 COMMENT ON COLUMN notification_cleanup_open_runs.replicas_mark IS

@@ -471,6 +471,8 @@ BEGIN
         'suspension',
         'last run',
         'unfinished runs',
+        'run ids',
+        'clock',
         'max_wal_size',
         'idle in transaction',
         'prepared transactions',
@@ -1043,13 +1045,25 @@ INTO
 FROM (
 -- sql/doctor/check_replica_identity.sql: no row of a table can be updated or deleted that a
 -- publication publishes the updates or deletes of, unless the table has a replica identity. The
--- rehearsal finds that out for one partition, this for all of them.
-WITH published AS (
+-- rehearsal finds that out for one partition, this for all of them, and for our own tables.
+WITH written AS (
+    SELECT t.relation::oid AS relation
+    FROM notification_tables() AS t
+    WHERE t.is_leaf
+    UNION ALL
+    SELECT ours.oid
+    FROM pg_class AS ours
+    JOIN pg_namespace AS namespace ON namespace.oid = ours.relnamespace
+        AND namespace.nspname = current_schema()
+    WHERE starts_with(ours.relname, 'notification_cleanup_')
+        AND ours.relkind = 'r'
+),
+published AS (
     SELECT
         c.oid::regclass AS relation,
         publication.pubname
-    FROM notification_tables() AS behind
-    JOIN pg_class AS c ON c.oid = behind.relation
+    FROM written AS w
+    JOIN pg_class AS c ON c.oid = w.relation
     -- A partition is published through the table that it belongs to as well.
     JOIN pg_class AS whole ON whole.oid = c.oid
         OR whole.oid IN (SELECT pg_partition_ancestors(c.oid))
@@ -1058,8 +1072,7 @@ WITH published AS (
         AND p.tablename = whole.relname
     JOIN pg_publication AS publication ON publication.pubname = p.pubname
         AND (publication.pubupdate OR publication.pubdelete)
-    WHERE behind.is_leaf
-        AND c.relreplident <> 'f'
+    WHERE c.relreplident <> 'f'
         AND NOT EXISTS (
             SELECT
             FROM pg_index AS i
@@ -1304,6 +1317,7 @@ FROM (
 WITH last_run AS (
     SELECT date_trunc('second', now() - max(r.finished_at)) AS age
     FROM notification_cleanup_runs AS r
+    WHERE NOT cleanup_time_is_ahead(r.finished_at)
 )
 SELECT
     CASE
@@ -1381,6 +1395,77 @@ SELECT
         ' '
     ) AS advice
 FROM unfinished AS u
+) AS result;
+
+                WHEN 'run ids' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_run_ids.sql: logical replication and a restore of the rows alone do not carry
+-- sequences. Then each new run would get the number of an old one.
+WITH history AS (
+    SELECT coalesce(max(r.id), bigint '0') AS newest
+    FROM notification_cleanup_runs AS r
+),
+numbers AS (
+    SELECT
+        has_sequence_privilege(s.oid, 'SELECT, USAGE') AS is_known,
+        coalesce(p.last_value, bigint '0') AS last_value
+    FROM pg_class AS s
+    JOIN pg_namespace AS n ON n.oid = s.relnamespace
+    JOIN pg_sequences AS p ON p.schemaname = n.nspname
+        AND p.sequencename = s.relname
+    WHERE s.oid = pg_get_serial_sequence('notification_cleanup_runs', 'id')::regclass
+)
+SELECT
+    CASE
+        WHEN NOT n.is_known THEN 'note'
+        WHEN n.last_value < h.newest THEN 'failure'
+        ELSE 'ok'
+    END AS severity,
+    CASE
+        WHEN NOT n.is_known THEN 'not known: this role may not see the sequence'
+        WHEN n.last_value < h.newest
+            THEN format('new runs begin after %s, but there is run %s', n.last_value, h.newest)
+    END AS found,
+    CASE WHEN n.is_known THEN 'As the owner: ' || cleanup_run_ids_repair() END AS advice
+FROM history AS h
+CROSS JOIN numbers AS n
+) AS result;
+
+                WHEN 'clock' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_clock.sql: a clock that was ahead once leaves times of the future behind, after
+-- which nobody can go.
+WITH ahead AS (
+    SELECT
+        r.id,
+        date_trunc('second', greatest(r.started_at, r.finished_at)) AS noted_at
+    FROM notification_cleanup_runs AS r
+    WHERE cleanup_time_is_ahead(greatest(r.started_at, r.finished_at))
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(format('run %s is of the future, %s', a.id, a.noted_at), '; ' ORDER BY a.id) AS found,
+    'Is the clock of the server right? Where it was ahead: what those runs deleted is kept until '
+    'then, and purged later.' AS advice
+FROM ahead AS a
 ) AS result;
 
                 WHEN 'max_wal_size' THEN
@@ -2808,13 +2893,17 @@ BEGIN
         END IF;
 
         v_reason := NULL;
-        IF v_open.rest_until > clock_timestamp() THEN
+        -- Outside of these spans the clock was set back since they were noted.
+        IF clock_timestamp() BETWEEN v_open.resting_since AND v_open.rest_until THEN
             v_reason := format(
                 'resting for %s seconds, pause_factor is %s',
                 round(extract(epoch FROM v_open.rest_until - clock_timestamp()), 1),
                 v_open.pause_factor
             );
-        ELSIF v_open.replicas_due < clock_timestamp() AND v_open.replicas_mark IS NOT NULL THEN
+        ELSIF v_open.replicas_mark IS NOT NULL
+            AND clock_timestamp() NOT BETWEEN
+                v_open.replicas_due - v_open.max_replica_lag AND v_open.replicas_due
+        THEN
             SELECT format(
                 '%s is %s behind, and more than max_replica_lag, %s',
                 r.replica,
@@ -2985,9 +3074,19 @@ AS $$
 DECLARE
     v_now CONSTANT timestamptz := clock_timestamp();
     v_mark pg_lsn;
+    -- One that seems to have taken longer has seen the clock being set forward.
+    v_longest_batch CONSTANT interval := interval '10 minutes';
 BEGIN
     UPDATE notification_cleanup_open_runs AS o
-    SET rest_until = greatest(o.rest_until, v_now + o.pause_factor * pace_after_batch.took)
+    SET
+        resting_since = CASE
+            WHEN v_now BETWEEN o.resting_since AND o.rest_until THEN o.resting_since
+            ELSE v_now
+        END,
+        rest_until = greatest(
+            v_now + o.pause_factor * least(pace_after_batch.took, v_longest_batch),
+            CASE WHEN v_now BETWEEN o.resting_since AND o.rest_until THEN o.rest_until END
+        )
     WHERE o.run_id = pace_after_batch.run_id
         AND o.pause_factor > double precision '0';
 
@@ -3041,6 +3140,7 @@ BEGIN
     SET
         pause_factor = pace_notification_cleanup.pause_factor,
         max_replica_lag = pace_notification_cleanup.max_replica_lag,
+        resting_since = NULL,
         rest_until = NULL,
         -- Each replica must first come to where the primary is now.
         replicas_mark = CASE
@@ -3121,6 +3221,8 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
 AS $$
+DECLARE
+    v_was_suspended boolean;
 BEGIN
     IF coalesce(btrim(suspend_notification_cleanup.reason), '') = '' THEN
         RAISE EXCEPTION USING
@@ -3129,12 +3231,13 @@ BEGIN
             HINT = 'reason takes a text: whoever finds the job suspended will want to know why.';
     END IF;
     -- Again only where somebody has resumed it between the two statements.
-    LOOP
+    WHILE v_was_suspended IS NULL LOOP
         INSERT INTO notification_cleanup_suspension (reason)
         VALUES (suspend_notification_cleanup.reason)
         ON CONFLICT (is_suspended) DO NOTHING;
         IF FOUND THEN
-            RETURN true;
+            v_was_suspended := false;
+            CONTINUE;
         END IF;
         RAISE NOTICE 'was suspended already %', cleanup_suspension();
         UPDATE notification_cleanup_suspension AS s
@@ -3144,9 +3247,10 @@ BEGIN
             suspended_by = DEFAULT,
             application_name = DEFAULT;
         IF FOUND THEN
-            RETURN false;
+            v_was_suspended := true;
         END IF;
     END LOOP;
+    RETURN NOT v_was_suspended;
 END
 $$;
 -- +goose StatementEnd
@@ -4183,7 +4287,10 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('no cleanup run %s', coalesce(check_run_id.run_id::text, 'NULL')),
-            HINT = 'run_id takes an id of notification_cleanup_runs.';
+            DETAIL = 'There never was one, or somebody has removed its record, and with that what '
+                'the run had left.',
+            HINT = 'run_id takes an id of notification_cleanup_runs. The next call of the job plans '
+                'anew.';
     END IF;
 END
 $$;
@@ -4355,6 +4462,7 @@ BEGIN
         WHEN 'stopped' THEN RETURN NULL;
     END CASE;
 
+    PERFORM keep_cleanup_run(cleanup_next_batch.run_id);
     v_batch := claim_cleanup_batch(cleanup_next_batch.run_id, v_deadline);
     IF v_batch.all_done THEN
         RETURN CASE
@@ -4494,26 +4602,39 @@ AS $$
 DECLARE
     v_run record;
     v_run_id bigint;  -- NULL: to be planned
+    v_newest_run_before bigint;
     v_deleted bigint;
+    v_why_no_commit text;
+    v_why_no_rollback text;
     v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its
     -- transaction.
     PERFORM pg_catalog.set_config('search_path', 'path of this procedure', true);
+    -- Neither succeeds in a block that catches errors. Where the call is inside a transaction both
+    -- say so, in the same words; where it is not, each says that it is not for such a block. The
+    -- words are in the language of the server.
     BEGIN
-        COMMIT;  -- never succeeds here, but the message tells whether it could outside of this block
+        COMMIT;
     EXCEPTION
         WHEN invalid_transaction_termination THEN
-            IF SQLERRM = 'invalid transaction termination' THEN
-                RAISE EXCEPTION USING
-                    ERRCODE = 'invalid_transaction_termination',
-                    MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a '
-                        'transaction',
-                    HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only '
-                        'statement of its string. Inside a transaction use '
-                        'SELECT * FROM cleanup_notifications().';
-            END IF;
+            v_why_no_commit := SQLERRM;
     END;
+    BEGIN
+        ROLLBACK;
+    EXCEPTION
+        WHEN invalid_transaction_termination THEN
+            v_why_no_rollback := SQLERRM;
+    END;
+    IF v_why_no_commit = v_why_no_rollback THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_transaction_termination',
+            MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a '
+                'transaction',
+            HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only '
+                'statement of its string. Inside a transaction use '
+                'SELECT * FROM cleanup_notifications().';
+    END IF;
     IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -4524,6 +4645,10 @@ BEGIN
             HINT = 'time_limit takes a positive interval, or NULL for none.';
     END IF;
 
+    -- By their numbers, because a clock may be set back.
+    SELECT coalesce(max(r.id), bigint '0')
+    INTO v_newest_run_before
+    FROM notification_cleanup_runs AS r;
     LOOP
         COMMIT;
         -- At a stricter level this would fail, or the application, wherever the two meet.
@@ -4555,6 +4680,9 @@ BEGIN
         INTO v_run
         FROM notification_cleanup_runs AS r
         WHERE r.id = v_run_id;
+        IF NOT FOUND THEN
+            PERFORM check_run_id(v_run_id);
+        END IF;
         IF v_deleted > 0 THEN
             RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % changed, % elapsed',
                 v_run_id,
@@ -4566,7 +4694,7 @@ BEGIN
         ELSIF v_deleted IS NULL THEN
             -- What an earlier call had left is done now, or the table was rewritten: plan our own.
             -- Otherwise that was our own, or somebody has stopped or undone it.
-            EXIT WHEN v_run.started_at >= v_called_at AND v_run.finished_at IS NOT NULL;
+            EXIT WHEN v_run.id > v_newest_run_before AND v_run.finished_at IS NOT NULL;
             EXIT WHEN v_run.finished_at IS NULL AND NOT cleanup_run_is_rewritten(v_run_id);
             v_run_id := NULL;
         END IF;
@@ -4599,10 +4727,41 @@ COMMENT ON PROCEDURE
 IS
     'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and a '
     'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor, '
-    'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against time_limit. '
-    'CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
+    'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against '
+    'time_limit. CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
     'call with the same limits does first; two calls at the same time share the work.';
 -- end of sql/run/cleanup_notifications_in_batches.sql
+
+-- frozen copy of sql/run/cleanup_run_ids_repair.sql
+-- The statement after which new runs get higher numbers than those of the history:
+--
+--     SELECT cleanup_run_ids_repair();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION cleanup_run_ids_repair()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    RETURN (
+        SELECT format(
+            'SELECT setval(%L, %s);',
+            pg_get_serial_sequence(
+                format('%I.notification_cleanup_runs', current_schema()),
+                'id'
+            ),
+            max(r.id)
+        )
+        FROM notification_cleanup_runs AS r
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION cleanup_run_ids_repair() IS
+    'The setval() that lets the sequence of notification_cleanup_runs go on after its highest id.';
+-- end of sql/run/cleanup_run_ids_repair.sql
 
 -- frozen copy of sql/run/cleanup_run_is_rewritten.sql
 -- Whether a batch of the run has met a table that was rewritten or replaced since the plan, so that
@@ -4649,6 +4808,24 @@ $$;
 COMMENT ON FUNCTION cleanup_run_lifetime() IS
     'How long after its last batch a run that did not end can still be continued.';
 -- end of sql/run/cleanup_run_lifetime.sql
+
+-- frozen copy of sql/run/cleanup_time_is_ahead.sql
+-- Whether a time that was noted is one of the future: the clock was ahead then, or is behind now. A
+-- minute is nothing, servers of one cluster differ by less.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION cleanup_time_is_ahead(noted_at timestamptz)
+RETURNS boolean
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+SELECT coalesce(cleanup_time_is_ahead.noted_at > clock_timestamp() + interval '1 minute', false)
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION cleanup_time_is_ahead(timestamptz) IS
+    'Whether this is more than a minute in the future.';
+-- end of sql/run/cleanup_time_is_ahead.sql
 
 -- frozen copy of sql/run/close_notification_cleanup.sql
 -- Closes a run that has no batch left:
@@ -4715,14 +4892,14 @@ BEGIN
         SELECT o.run_id
         FROM notification_cleanup_open_runs AS o
         JOIN notification_cleanup_runs AS r ON r.id = o.run_id
-        WHERE clock_timestamp() - cleanup_run_lifetime() > greatest(
-            r.started_at,
-            (
-                SELECT max(b.done_at)
-                FROM notification_cleanup_batches AS b
-                WHERE b.run_id = o.run_id
-            )
-        )
+        CROSS JOIN LATERAL (
+            SELECT greatest(r.started_at, max(b.done_at)) AS last_at
+            FROM notification_cleanup_batches AS b
+            WHERE b.run_id = o.run_id
+        ) AS work
+        WHERE work.last_at < clock_timestamp() - cleanup_run_lifetime()
+            -- By a clock that was ahead a run would not grow old.
+            OR cleanup_time_is_ahead(work.last_at)
         ORDER BY o.run_id
     LOOP
         PERFORM give_up_notification_cleanup(v_run_id);
@@ -4877,6 +5054,36 @@ COMMENT ON FUNCTION give_up_notification_cleanup(bigint) IS
     'what to call: removes what a run has left, after waiting for batches in flight.';
 -- end of sql/run/give_up_notification_cleanup.sql
 
+-- frozen copy of sql/run/keep_cleanup_run.sql
+-- Keeps the record of a run from being removed until the end of the transaction:
+--
+--     SELECT keep_cleanup_run(7);
+--
+-- Whoever removes it meanwhile waits here, for a batch at most, and not crosswise with it: for the
+-- batch, while the batch waits for the record. Nobody else waits, other batches neither.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION keep_cleanup_run(run_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    PERFORM
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = keep_cleanup_run.run_id
+    FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM check_run_id(keep_cleanup_run.run_id);
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION keep_cleanup_run(bigint) IS
+    'For cleanup_next_batch(), which is what to call: nobody can remove the record of the run until '
+    'the transaction has ended.';
+-- end of sql/run/keep_cleanup_run.sql
+
 -- frozen copy of sql/run/open_notification_cleanup.sql
 -- Opens a run: finds the users over the limit, writes its record and its queue.
 --
@@ -4906,18 +5113,10 @@ BEGIN
         open_notification_cleanup.min_keep
     );
 
-    -- started_at names the rows of a run, so two runs that open in the same microsecond must
-    -- differ in it.
-    LOOP
-        INSERT INTO notification_cleanup_runs (max_notifications, min_keep)
-        VALUES (
-            open_notification_cleanup.max_notifications,
-            open_notification_cleanup.min_keep
-        )
-        ON CONFLICT (started_at) DO NOTHING
-        RETURNING * INTO v_run;
-        EXIT WHEN FOUND;
-    END LOOP;
+    v_run := record_new_cleanup_run(
+        open_notification_cleanup.max_notifications,
+        open_notification_cleanup.min_keep
+    );
 
     WITH over_limit AS (
         SELECT
@@ -5292,6 +5491,64 @@ IS
     'For cleanup_next_batch(), which is what to call: marks the batch as done, adds its counts to '
     'the record of the run, and returns how many notifications it deleted.';
 -- end of sql/run/record_cleanup_batch.sql
+
+-- frozen copy of sql/run/record_new_cleanup_run.sql
+-- Writes the record of a new run, which is still empty:
+--
+--     SELECT * FROM record_new_cleanup_run(1000, 100);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION record_new_cleanup_run(
+    max_notifications integer,
+    min_keep integer
+)
+RETURNS notification_cleanup_runs
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_run notification_cleanup_runs;
+    v_is_behind boolean;
+BEGIN
+    -- started_at names the rows of a run, so two runs that open in the same microsecond must
+    -- differ in it.
+    WHILE v_run.id IS NULL LOOP
+        BEGIN
+            INSERT INTO notification_cleanup_runs (max_notifications, min_keep)
+            VALUES (
+                record_new_cleanup_run.max_notifications,
+                record_new_cleanup_run.min_keep
+            )
+            ON CONFLICT (started_at) DO NOTHING
+            RETURNING * INTO v_run;
+            -- Runs that open at the same moment may get their numbers the other way round.
+            v_is_behind := EXISTS (
+                SELECT
+                FROM notification_cleanup_runs AS r
+                WHERE r.id > v_run.id
+                    AND r.started_at < v_run.started_at - interval '1 minute'
+            );
+        EXCEPTION
+            WHEN unique_violation THEN
+                v_is_behind := true;
+        END;
+        IF v_is_behind THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                MESSAGE = 'the numbers of new runs are behind those of notification_cleanup_runs',
+                DETAIL = 'So it is where the rows were copied without the sequence, as logical '
+                    'replication does. Nothing was written.',
+                HINT = 'As the owner: ' || cleanup_run_ids_repair();
+        END IF;
+    END LOOP;
+    RETURN v_run;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION record_new_cleanup_run(integer, integer) IS
+    'For open_notification_cleanup(): writes the record of a new run, and raises 55000 where its '
+    'number is not the highest.';
+-- end of sql/run/record_new_cleanup_run.sql
 
 -- frozen copy of sql/run/settle_notification_cleanup.sql
 -- Removes what is left of a run's queue, and counts its users for the record. Does nothing where
@@ -6082,20 +6339,25 @@ SELECT
             FROM notification_cleanup_open_runs AS o
             WHERE o.stopped_at IS NOT NULL
         ) THEN 'stopped'
+        WHEN cleanup_time_is_ahead(newest_run.noted_at) THEN 'in the future'
         WHEN last_run.id IS NULL THEN 'never ran'
         WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
         WHEN last_run.notifications_deleted > 0 THEN 'deleted'
         ELSE 'nothing to delete'
     END AS last_outcome,
-    floor(
-        extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60
-    )::bigint AS minutes_since_last_finished,
+    CASE
+        WHEN last_run.id IS NOT NULL THEN greatest(
+            floor(extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60)::bigint,
+            0
+        )
+    END AS minutes_since_last_finished,
     last_run.users_still_over_limit,
     (
         SELECT count(*)
         FROM notification_cleanup_runs AS r
         WHERE r.finished_at IS NULL
             AND r.started_at > now() - cleanup_run_lifetime()
+            AND NOT cleanup_time_is_ahead(r.started_at)
     ) AS runs_unfinished,
     (
         SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
@@ -6106,6 +6368,7 @@ SELECT
             JOIN pg_stat_all_tables AS s ON s.relid = t.relation
             WHERE s.n_dead_tup > 0
         )
+            AND NOT cleanup_time_is_ahead(r.started_at)
     ) AS notifications_to_vacuum,
     cleanup_suspension() AS suspension
 FROM (VALUES (1)) AS one_row
@@ -6113,17 +6376,25 @@ LEFT JOIN (
     SELECT *
     FROM notification_cleanup_runs AS r
     WHERE r.finished_at IS NOT NULL
-    ORDER BY r.finished_at DESC
+        AND NOT cleanup_time_is_ahead(r.finished_at)
+    ORDER BY r.id DESC
     LIMIT 1
-) AS last_run ON true;
+) AS last_run ON true
+LEFT JOIN (
+    SELECT greatest(r.started_at, r.finished_at) AS noted_at
+    FROM notification_cleanup_runs AS r
+    ORDER BY r.id DESC
+    LIMIT 1
+) AS newest_run ON true;
 COMMENT ON VIEW notification_cleanup_health IS
 'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an '
 'end, and if the table needs a VACUUM.';
 COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
-'When the last finished run ended; NULL if none ever did.';
+'When the last finished run ended, of those that are not of the future; NULL if none ever did.';
 COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
 'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
-'while a run waits for the next call to go on; or suspended, while no run may.';
+'while a run waits for the next call to go on; or suspended, while no run may; or '
+'in the future, where the newest run is, because the clock was ahead.';
 COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
 'Whole minutes since last_finished_at.';
 COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS
@@ -6318,16 +6589,20 @@ DROP FUNCTION check_notification_columns();
 DROP FUNCTION warn_without_index();
 DROP FUNCTION sweep_cleanup_batch(bigint, bigint, text);
 DROP FUNCTION settle_notification_cleanup(bigint);
+DROP FUNCTION record_new_cleanup_run(integer, integer);
 DROP FUNCTION record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval);
 DROP FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]);
 DROP FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint);
 DROP FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]);
+DROP FUNCTION keep_cleanup_run(bigint);
 DROP FUNCTION give_up_notification_cleanup(bigint);
 DROP FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]);
 DROP FUNCTION continue_notification_cleanup(integer, integer);
 DROP FUNCTION close_notification_cleanup(bigint);
+DROP FUNCTION cleanup_time_is_ahead(timestamptz);
 DROP FUNCTION cleanup_run_lifetime();
 DROP FUNCTION cleanup_run_is_rewritten(bigint);
+DROP FUNCTION cleanup_run_ids_repair();
 DROP PROCEDURE cleanup_notifications_in_batches(
         integer, integer, integer, interval, double precision, interval, bigint
     );

@@ -3,6 +3,7 @@
 WITH last_run AS (
     SELECT date_trunc('second', now() - max(r.finished_at)) AS age
     FROM notification_cleanup_runs AS r
+    WHERE NOT cleanup_time_is_ahead(r.finished_at)
 )
 SELECT
     CASE

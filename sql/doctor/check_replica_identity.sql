@@ -1,12 +1,24 @@
 -- sql/doctor/check_replica_identity.sql: no row of a table can be updated or deleted that a
 -- publication publishes the updates or deletes of, unless the table has a replica identity. The
--- rehearsal finds that out for one partition, this for all of them.
-WITH published AS (
+-- rehearsal finds that out for one partition, this for all of them, and for our own tables.
+WITH written AS (
+    SELECT t.relation::oid AS relation
+    FROM notification_tables() AS t
+    WHERE t.is_leaf
+    UNION ALL
+    SELECT ours.oid
+    FROM pg_class AS ours
+    JOIN pg_namespace AS namespace ON namespace.oid = ours.relnamespace
+        AND namespace.nspname = current_schema()
+    WHERE starts_with(ours.relname, 'notification_cleanup_')
+        AND ours.relkind = 'r'
+),
+published AS (
     SELECT
         c.oid::regclass AS relation,
         publication.pubname
-    FROM notification_tables() AS behind
-    JOIN pg_class AS c ON c.oid = behind.relation
+    FROM written AS w
+    JOIN pg_class AS c ON c.oid = w.relation
     -- A partition is published through the table that it belongs to as well.
     JOIN pg_class AS whole ON whole.oid = c.oid
         OR whole.oid IN (SELECT pg_partition_ancestors(c.oid))
@@ -15,8 +27,7 @@ WITH published AS (
         AND p.tablename = whole.relname
     JOIN pg_publication AS publication ON publication.pubname = p.pubname
         AND (publication.pubupdate OR publication.pubdelete)
-    WHERE behind.is_leaf
-        AND c.relreplident <> 'f'
+    WHERE c.relreplident <> 'f'
         AND NOT EXISTS (
             SELECT
             FROM pg_index AS i

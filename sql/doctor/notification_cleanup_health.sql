@@ -11,20 +11,25 @@ SELECT
             FROM notification_cleanup_open_runs AS o
             WHERE o.stopped_at IS NOT NULL
         ) THEN 'stopped'
+        WHEN cleanup_time_is_ahead(newest_run.noted_at) THEN 'in the future'
         WHEN last_run.id IS NULL THEN 'never ran'
         WHEN last_run.notifications_skipped > 0 THEN 'left locked notifications'
         WHEN last_run.notifications_deleted > 0 THEN 'deleted'
         ELSE 'nothing to delete'
     END AS last_outcome,
-    floor(
-        extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60
-    )::bigint AS minutes_since_last_finished,
+    CASE
+        WHEN last_run.id IS NOT NULL THEN greatest(
+            floor(extract(epoch FROM clock_timestamp() - last_run.finished_at) / 60)::bigint,
+            0
+        )
+    END AS minutes_since_last_finished,
     last_run.users_still_over_limit,
     (
         SELECT count(*)
         FROM notification_cleanup_runs AS r
         WHERE r.finished_at IS NULL
             AND r.started_at > now() - cleanup_run_lifetime()
+            AND NOT cleanup_time_is_ahead(r.started_at)
     ) AS runs_unfinished,
     (
         SELECT coalesce(sum(r.notifications_deleted), 0)::bigint
@@ -35,6 +40,7 @@ SELECT
             JOIN pg_stat_all_tables AS s ON s.relid = t.relation
             WHERE s.n_dead_tup > 0
         )
+            AND NOT cleanup_time_is_ahead(r.started_at)
     ) AS notifications_to_vacuum,
     cleanup_suspension() AS suspension
 FROM (VALUES (1)) AS one_row
@@ -42,17 +48,25 @@ LEFT JOIN (
     SELECT *
     FROM notification_cleanup_runs AS r
     WHERE r.finished_at IS NOT NULL
-    ORDER BY r.finished_at DESC
+        AND NOT cleanup_time_is_ahead(r.finished_at)
+    ORDER BY r.id DESC
     LIMIT 1
-) AS last_run ON true;
+) AS last_run ON true
+LEFT JOIN (
+    SELECT greatest(r.started_at, r.finished_at) AS noted_at
+    FROM notification_cleanup_runs AS r
+    ORDER BY r.id DESC
+    LIMIT 1
+) AS newest_run ON true;
 COMMENT ON VIEW notification_cleanup_health IS
 'One row for a monitor: the last finished cleanup run, how long ago it was, the runs without an '
 'end, and if the table needs a VACUUM.';
 COMMENT ON COLUMN notification_cleanup_health.last_finished_at IS
-'When the last finished run ended; NULL if none ever did.';
+'When the last finished run ended, of those that are not of the future; NULL if none ever did.';
 COMMENT ON COLUMN notification_cleanup_health.last_outcome IS
 'Of that run: deleted, nothing to delete, left locked notifications; or never ran; or stopped, '
-'while a run waits for the next call to go on; or suspended, while no run may.';
+'while a run waits for the next call to go on; or suspended, while no run may; or '
+'in the future, where the newest run is, because the clock was ahead.';
 COMMENT ON COLUMN notification_cleanup_health.minutes_since_last_finished IS
 'Whole minutes since last_finished_at.';
 COMMENT ON COLUMN notification_cleanup_health.users_still_over_limit IS

@@ -46,13 +46,17 @@ BEGIN
         END IF;
 
         v_reason := NULL;
-        IF v_open.rest_until > clock_timestamp() THEN
+        -- Outside of these spans the clock was set back since they were noted.
+        IF clock_timestamp() BETWEEN v_open.resting_since AND v_open.rest_until THEN
             v_reason := format(
                 'resting for %s seconds, pause_factor is %s',
                 round(extract(epoch FROM v_open.rest_until - clock_timestamp()), 1),
                 v_open.pause_factor
             );
-        ELSIF v_open.replicas_due < clock_timestamp() AND v_open.replicas_mark IS NOT NULL THEN
+        ELSIF v_open.replicas_mark IS NOT NULL
+            AND clock_timestamp() NOT BETWEEN
+                v_open.replicas_due - v_open.max_replica_lag AND v_open.replicas_due
+        THEN
             SELECT format(
                 '%s is %s behind, and more than max_replica_lag, %s',
                 r.replica,

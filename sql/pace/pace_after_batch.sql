@@ -13,9 +13,19 @@ AS $$
 DECLARE
     v_now CONSTANT timestamptz := clock_timestamp();
     v_mark pg_lsn;
+    -- One that seems to have taken longer has seen the clock being set forward.
+    v_longest_batch CONSTANT interval := interval '10 minutes';
 BEGIN
     UPDATE notification_cleanup_open_runs AS o
-    SET rest_until = greatest(o.rest_until, v_now + o.pause_factor * pace_after_batch.took)
+    SET
+        resting_since = CASE
+            WHEN v_now BETWEEN o.resting_since AND o.rest_until THEN o.resting_since
+            ELSE v_now
+        END,
+        rest_until = greatest(
+            v_now + o.pause_factor * least(pace_after_batch.took, v_longest_batch),
+            CASE WHEN v_now BETWEEN o.resting_since AND o.rest_until THEN o.rest_until END
+        )
     WHERE o.run_id = pace_after_batch.run_id
         AND o.pause_factor > double precision '0';
 

@@ -21,6 +21,7 @@ BEGIN
     SET
         pause_factor = pace_notification_cleanup.pause_factor,
         max_replica_lag = pace_notification_cleanup.max_replica_lag,
+        resting_since = NULL,
         rest_until = NULL,
         -- Each replica must first come to where the primary is now.
         replicas_mark = CASE

@@ -9,6 +9,8 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
 AS $$
+DECLARE
+    v_was_suspended boolean;
 BEGIN
     IF coalesce(btrim(suspend_notification_cleanup.reason), '') = '' THEN
         RAISE EXCEPTION USING
@@ -17,12 +19,13 @@ BEGIN
             HINT = 'reason takes a text: whoever finds the job suspended will want to know why.';
     END IF;
     -- Again only where somebody has resumed it between the two statements.
-    LOOP
+    WHILE v_was_suspended IS NULL LOOP
         INSERT INTO notification_cleanup_suspension (reason)
         VALUES (suspend_notification_cleanup.reason)
         ON CONFLICT (is_suspended) DO NOTHING;
         IF FOUND THEN
-            RETURN true;
+            v_was_suspended := false;
+            CONTINUE;
         END IF;
         RAISE NOTICE 'was suspended already %', cleanup_suspension();
         UPDATE notification_cleanup_suspension AS s
@@ -32,9 +35,10 @@ BEGIN
             suspended_by = DEFAULT,
             application_name = DEFAULT;
         IF FOUND THEN
-            RETURN false;
+            v_was_suspended := true;
         END IF;
     END LOOP;
+    RETURN NOT v_was_suspended;
 END
 $$;
 COMMENT ON FUNCTION suspend_notification_cleanup(text) IS

@@ -30,6 +30,7 @@ BEGIN
         WHEN 'stopped' THEN RETURN NULL;
     END CASE;
 
+    PERFORM keep_cleanup_run(cleanup_next_batch.run_id);
     v_batch := claim_cleanup_batch(cleanup_next_batch.run_id, v_deadline);
     IF v_batch.all_done THEN
         RETURN CASE

@@ -15,26 +15,39 @@ AS $$
 DECLARE
     v_run record;
     v_run_id bigint;  -- NULL: to be planned
+    v_newest_run_before bigint;
     v_deleted bigint;
+    v_why_no_commit text;
+    v_why_no_rollback text;
     v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its
     -- transaction.
     PERFORM pg_catalog.set_config('search_path', 'path of this procedure', true);
+    -- Neither succeeds in a block that catches errors. Where the call is inside a transaction both
+    -- say so, in the same words; where it is not, each says that it is not for such a block. The
+    -- words are in the language of the server.
     BEGIN
-        COMMIT;  -- never succeeds here, but the message tells whether it could outside of this block
+        COMMIT;
     EXCEPTION
         WHEN invalid_transaction_termination THEN
-            IF SQLERRM = 'invalid transaction termination' THEN
-                RAISE EXCEPTION USING
-                    ERRCODE = 'invalid_transaction_termination',
-                    MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a '
-                        'transaction',
-                    HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only '
-                        'statement of its string. Inside a transaction use '
-                        'SELECT * FROM cleanup_notifications().';
-            END IF;
+            v_why_no_commit := SQLERRM;
     END;
+    BEGIN
+        ROLLBACK;
+    EXCEPTION
+        WHEN invalid_transaction_termination THEN
+            v_why_no_rollback := SQLERRM;
+    END;
+    IF v_why_no_commit = v_why_no_rollback THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_transaction_termination',
+            MESSAGE = 'cleanup_notifications_in_batches() commits, so it cannot run inside a '
+                'transaction',
+            HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only '
+                'statement of its string. Inside a transaction use '
+                'SELECT * FROM cleanup_notifications().';
+    END IF;
     IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -45,6 +58,10 @@ BEGIN
             HINT = 'time_limit takes a positive interval, or NULL for none.';
     END IF;
 
+    -- By their numbers, because a clock may be set back.
+    SELECT coalesce(max(r.id), bigint '0')
+    INTO v_newest_run_before
+    FROM notification_cleanup_runs AS r;
     LOOP
         COMMIT;
         -- At a stricter level this would fail, or the application, wherever the two meet.
@@ -76,6 +93,9 @@ BEGIN
         INTO v_run
         FROM notification_cleanup_runs AS r
         WHERE r.id = v_run_id;
+        IF NOT FOUND THEN
+            PERFORM check_run_id(v_run_id);
+        END IF;
         IF v_deleted > 0 THEN
             RAISE NOTICE 'run %: % of % notifications deleted, % skipped, % changed, % elapsed',
                 v_run_id,
@@ -87,7 +107,7 @@ BEGIN
         ELSIF v_deleted IS NULL THEN
             -- What an earlier call had left is done now, or the table was rewritten: plan our own.
             -- Otherwise that was our own, or somebody has stopped or undone it.
-            EXIT WHEN v_run.started_at >= v_called_at AND v_run.finished_at IS NOT NULL;
+            EXIT WHEN v_run.id > v_newest_run_before AND v_run.finished_at IS NOT NULL;
             EXIT WHEN v_run.finished_at IS NULL AND NOT cleanup_run_is_rewritten(v_run_id);
             v_run_id := NULL;
         END IF;
@@ -117,6 +137,6 @@ COMMENT ON PROCEDURE
 IS
     'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and a '
     'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor, '
-    'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against time_limit. '
-    'CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
+    'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against '
+    'time_limit. CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
     'call with the same limits does first; two calls at the same time share the work.';

@@ -26,14 +26,14 @@ BEGIN
         SELECT o.run_id
         FROM notification_cleanup_open_runs AS o
         JOIN notification_cleanup_runs AS r ON r.id = o.run_id
-        WHERE clock_timestamp() - cleanup_run_lifetime() > greatest(
-            r.started_at,
-            (
-                SELECT max(b.done_at)
-                FROM notification_cleanup_batches AS b
-                WHERE b.run_id = o.run_id
-            )
-        )
+        CROSS JOIN LATERAL (
+            SELECT greatest(r.started_at, max(b.done_at)) AS last_at
+            FROM notification_cleanup_batches AS b
+            WHERE b.run_id = o.run_id
+        ) AS work
+        WHERE work.last_at < clock_timestamp() - cleanup_run_lifetime()
+            -- By a clock that was ahead a run would not grow old.
+            OR cleanup_time_is_ahead(work.last_at)
         ORDER BY o.run_id
     LOOP
         PERFORM give_up_notification_cleanup(v_run_id);

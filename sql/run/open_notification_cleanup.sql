@@ -25,18 +25,10 @@ BEGIN
         open_notification_cleanup.min_keep
     );
 
-    -- started_at names the rows of a run, so two runs that open in the same microsecond must
-    -- differ in it.
-    LOOP
-        INSERT INTO notification_cleanup_runs (max_notifications, min_keep)
-        VALUES (
-            open_notification_cleanup.max_notifications,
-            open_notification_cleanup.min_keep
-        )
-        ON CONFLICT (started_at) DO NOTHING
-        RETURNING * INTO v_run;
-        EXIT WHEN FOUND;
-    END LOOP;
+    v_run := record_new_cleanup_run(
+        open_notification_cleanup.max_notifications,
+        open_notification_cleanup.min_keep
+    );
 
     WITH over_limit AS (
         SELECT

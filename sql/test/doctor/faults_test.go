@@ -218,6 +218,37 @@ var faults = map[string]fault{
 			"max_notifications => 3, min_keep => 1",
 		},
 	},
+	"a run of the future": {
+		do: `INSERT INTO notification_cleanup_runs
+				(max_notifications, min_keep, started_at, finished_at)
+			VALUES (9, 1, now() - interval '2 minutes', now() - interval '1 minute'),
+				(9, 1, now() - interval '1 minute', now() + interval '400 days')`,
+		check:    "clock",
+		severity: "warning",
+		says:     []string{"run 2 is of the future, ", "Is the clock of the server right?"},
+	},
+	"the rows of the history without their sequence": {
+		do: `SELECT cleanup_notifications();
+			SELECT cleanup_notifications();
+			ALTER TABLE notification_cleanup_runs ALTER id RESTART`,
+		check:    "run ids",
+		severity: "failure",
+		says: []string{
+			"new runs begin after 0, but there is run 2",
+			"SELECT setval('public.notification_cleanup_runs_id_seq', 2);",
+		},
+	},
+	"no identity of a table of ours": {
+		do: `ALTER TABLE notification_cleanup_batches DROP CONSTRAINT notification_cleanup_batches_pkey;
+			CREATE PUBLICATION p FOR ALL TABLES`,
+		check:    "replica identity",
+		severity: "failure",
+		says: []string{
+			"notification_cleanup_batches has none, for publication p",
+			"ALTER TABLE notification_cleanup_batches REPLICA IDENTITY FULL",
+		},
+		also: "rehearsal",
+	},
 	"a run given up": {
 		do: leaveOpen + "; SELECT restore_notifications(1)",
 	},

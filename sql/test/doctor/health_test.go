@@ -72,3 +72,34 @@ func TestHealthSaysWhatAwaitsAVacuumBehindAnyTable(t *testing.T) {
 		})
 	}
 }
+
+func TestHealthOfARunOfTheFuture(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	expect := func(want string) {
+		t.Helper()
+		if got := pgtest.One[string](d, `
+			SELECT row(last_outcome, minutes_since_last_finished, runs_unfinished)::text
+			FROM notification_cleanup_health`); got != want {
+			t.Errorf("health is %s, want %s", got, want)
+		}
+	}
+	insert := func(age, end string) {
+		t.Helper()
+		d.Exec(`
+			INSERT INTO notification_cleanup_runs
+				(max_notifications, min_keep, started_at, finished_at)
+			VALUES (9, 1, now() - interval '` + age + `', now() - interval '` + end + `')`)
+	}
+	insert("26 hours 1 second", "26 hours")
+	expect(`("nothing to delete",1560,0)`)
+	insert("-400 days", "-400 days -1 second")
+	expect(`("in the future",1560,0)`)
+	wantWrong(d, "last run, clock", "clock: warning", "run 2 is of the future, ")
+	d.Exec("UPDATE notification_cleanup_runs SET finished_at = NULL WHERE id = 2")
+	expect(`("in the future",1560,0)`)
+	insert("3 minutes", "2 minutes 1 second")
+	expect(`("nothing to delete",2,0)`)
+	insert("1 second", "-30 seconds") // by another server's clock
+	expect(`("nothing to delete",0,0)`)
+}
