@@ -14,12 +14,17 @@ const distributed = `CREATE TABLE notifications (id uuid DEFAULT gen_random_uuid
 	status text DEFAULT 'unread', read_at timestamptz, created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz, PRIMARY KEY (id, user_id));
 	SELECT create_distributed_table('notifications', 'user_id', shard_count => 8)`
 
-// measureCitus compares the table on the coordinator of a cluster with the same table on its workers. The coordinator is the first of the
-// nodes.
+// measureCitus compares the table on the coordinator of a cluster with the same table on its
+// workers. The coordinator is the first of the nodes.
 func (b *bench) measureCitus(ctx context.Context) {
 	b.mode = onCluster
 	var nodes []string
-	b.scan(ctx, "postgres", "SELECT array_agg(format('host=%s port=%s user=postgres', nodename, nodeport) ORDER BY groupid) FROM pg_dist_node", &nodes)
+	b.scan(
+		ctx,
+		"postgres",
+		"SELECT array_agg(format('host=%s port=%s user=postgres', nodename, nodeport) ORDER BY groupid) FROM pg_dist_node",
+		&nodes,
+	)
 	for ; b.round <= b.rounds; b.round++ {
 		for i, where := range []string{"one node", "coordinator and workers"} {
 			in := nodes[:1+i*(len(nodes)-1)]
@@ -33,7 +38,12 @@ func (b *bench) measureCitus(ctx context.Context) {
 			}
 			b.copyNodes(ctx, in)
 			for name, do := range map[string]action{"bare count": sql(overTheLimit), "function": sql("SELECT cleanup_notifications(" + nobody + ")")} {
-				b.add(best(4, func() sample { return b.timed(ctx, find, where+": "+name, do, copied) }))
+				b.add(
+					best(
+						4,
+						func() sample { return b.timed(ctx, find, where+": "+name, do, copied) },
+					),
+				)
 			}
 		}
 	}
@@ -54,17 +64,49 @@ func (b *bench) loadNodes(ctx context.Context, nodes []string) {
 		b.in(ctx, base, distributed)
 	}
 	b.command(ctx, base, "notification-cleanup", "migrate", "up")
-	b.in(ctx, base, "CREATE INDEX notifications_inbox_idx ON notifications (user_id, created_at DESC)")
-	b.command(ctx, base, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", b.url(base), "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo/demo_data.sql")
+	b.in(
+		ctx,
+		base,
+		"CREATE INDEX notifications_inbox_idx ON notifications (user_id, created_at DESC)",
+	)
+	b.command(
+		ctx,
+		base,
+		"psql",
+		"-Xq",
+		"-v",
+		"ON_ERROR_STOP=1",
+		"-d",
+		b.url(base),
+		"-v",
+		fmt.Sprint("n=", b.n),
+		"-f",
+		"sql/demo/demo_data.sql",
+	)
 	b.in(ctx, base, "VACUUM (FREEZE, ANALYZE) notifications")
 	fmt.Printf("loaded %d notifications on %d nodes\n", b.n, len(nodes))
-	b.onNodes(ctx, nodes, "postgres", "ALTER DATABASE "+base+" ALLOW_CONNECTIONS false") // Citus would keep it from being copied
+	b.onNodes(
+		ctx,
+		nodes,
+		"postgres",
+		"ALTER DATABASE "+base+" ALLOW_CONNECTIONS false",
+	) // Citus would keep it from being copied
 }
 
 func (b *bench) copyNodes(ctx context.Context, nodes []string) {
 	b.onNodes(ctx, nodes, "postgres", "DROP DATABASE IF EXISTS "+copied+" WITH (FORCE)")
-	b.onNodes(ctx, nodes, "postgres", "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '"+base+"'")
-	b.onNodes(ctx, nodes, "postgres", "CREATE DATABASE "+copied+" TEMPLATE "+base+" STRATEGY file_copy")
+	b.onNodes(
+		ctx,
+		nodes,
+		"postgres",
+		"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '"+base+"'",
+	)
+	b.onNodes(
+		ctx,
+		nodes,
+		"postgres",
+		"CREATE DATABASE "+copied+" TEMPLATE "+base+" STRATEGY file_copy",
+	)
 	b.onNodes(ctx, nodes, copied, "CHECKPOINT")
 }
 

@@ -54,34 +54,94 @@ const doomed = `CREATE TABLE doomed AS SELECT address
 		FROM notifications WHERE status = 'read' AND user_id IN (SELECT user_id FROM preview_notification_cleanup())) AS ranked WHERE newest > 100`
 
 var contenders = []contender{
-	{name: alone, only: beside, drain: sql("SELECT pg_sleep(least(15, greatest(2, reltuples / 100000))) FROM pg_class WHERE relname = 'notifications'")},
-	// Nothing but the index-only pass, and nothing but the update: it is handed the addresses of the rows, and takes them in the
-	// order in which they lie.
-	{name: limit, whose: "limit", find: sql(overTheLimit), drain: sql("UPDATE notifications SET deleted_at = now() WHERE ctid = ANY (ARRAY(SELECT address FROM doomed))")},
-	{name: function, whose: "ours", find: sql("SELECT cleanup_notifications(" + nobody + ")"), drain: sql("SELECT cleanup_notifications()")},
-	{name: procedure, whose: "ours", find: sql("CALL cleanup_notifications_in_batches(" + nobody + ")"), drain: sql("CALL cleanup_notifications_in_batches()")},
-	{name: oneWorker, whose: "ours", find: program("run", "--max-notifications", nobody), drain: program("run")},
-	{name: twoWorkers, whose: "ours", find: program("run", "--max-notifications", nobody, "--workers", "2"), drain: program("run", "--workers", "2")},
+	{
+		name: alone,
+		only: beside,
+		drain: sql(
+			"SELECT pg_sleep(least(15, greatest(2, reltuples / 100000))) FROM pg_class WHERE relname = 'notifications'",
+		),
+	},
+	// Nothing but the index-only pass, and nothing but the update: it is handed the addresses of
+	// the rows, and takes them in the order in which they lie.
+	{
+		name:  limit,
+		whose: "limit",
+		find:  sql(overTheLimit),
+		drain: sql(
+			"UPDATE notifications SET deleted_at = now() WHERE ctid = ANY (ARRAY(SELECT address FROM doomed))",
+		),
+	},
+	{
+		name:  function,
+		whose: "ours",
+		find:  sql("SELECT cleanup_notifications(" + nobody + ")"),
+		drain: sql("SELECT cleanup_notifications()"),
+	},
+	{
+		name:  procedure,
+		whose: "ours",
+		find:  sql("CALL cleanup_notifications_in_batches(" + nobody + ")"),
+		drain: sql("CALL cleanup_notifications_in_batches()"),
+	},
+	{
+		name:  oneWorker,
+		whose: "ours",
+		find:  program("run", "--max-notifications", nobody),
+		drain: program("run"),
+	},
+	{
+		name:  twoWorkers,
+		whose: "ours",
+		find:  program("run", "--max-notifications", nobody, "--workers", "2"),
+		drain: program("run", "--workers", "2"),
+	},
 	{name: planAlone, drain: sql("SELECT plan_notification_cleanup()"), only: drain},
 	{name: rowsHeld, drain: program("run"), only: drain},
 	{name: "batches of 3000", drain: program("run", "--batch-size", "3000"), only: beside},
 	{name: pauseOf1, drain: program("run", "--pause-factor", "1"), only: beside},
 	{name: pauseOf3, drain: program("run", "--pause-factor", "3"), only: beside},
-	{name: "pause_factor 3, batches of 1000", drain: program("run", "--pause-factor", "3", "--batch-size", "1000"), only: beside},
-	{name: "wal_compression = lz4", setup: "ALTER DATABASE " + copied + " SET wal_compression = lz4", drain: program("run"), only: beside},
-	{name: procedureBefore, whose: "before", find: sql("CALL cleanup_notifications_in_batches(" + nobody + ")"), drain: sql("CALL cleanup_notifications_in_batches()")},
-	{name: "one statement", whose: "theirs", setup: withoutOurIndexes, find: sql(overTheLimit), drain: sql(`UPDATE notifications SET deleted_at = now() WHERE id IN (
+	{
+		name:  "pause_factor 3, batches of 1000",
+		drain: program("run", "--pause-factor", "3", "--batch-size", "1000"),
+		only:  beside,
+	},
+	{
+		name:  "wal_compression = lz4",
+		setup: "ALTER DATABASE " + copied + " SET wal_compression = lz4",
+		drain: program("run"),
+		only:  beside,
+	},
+	{
+		name:  procedureBefore,
+		whose: "before",
+		find:  sql("CALL cleanup_notifications_in_batches(" + nobody + ")"),
+		drain: sql("CALL cleanup_notifications_in_batches()"),
+	},
+	{
+		name:  "one statement",
+		whose: "theirs",
+		setup: withoutOurIndexes,
+		find:  sql(overTheLimit),
+		drain: sql(`UPDATE notifications SET deleted_at = now() WHERE id IN (
 		SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY created_at DESC, id DESC) AS newest
-			FROM notifications WHERE status = 'read' AND deleted_at IS NULL AND user_id IN (` + overTheLimit + `)) AS ranked WHERE newest > 100)`)},
+			FROM notifications WHERE status = 'read' AND deleted_at IS NULL AND user_id IN (` + overTheLimit + `)) AS ranked WHERE newest > 100)`),
+	},
 	{name: "stats", drain: sql("SELECT notification_stats()"), only: idle},
 	{name: "preview", drain: sql("SELECT preview_notification_cleanup()"), only: idle},
-	{name: "loop over users", whose: "theirs", setup: withoutOurIndexes, find: loop(false), drain: loop(true)},
+	{
+		name:  "loop over users",
+		whose: "theirs",
+		setup: withoutOurIndexes,
+		find:  loop(false),
+		drain: loop(true),
+	},
 }
 
 // contenders are those of these names, or all, without the earlier version where there is none.
 func (b *bench) contenders(names ...string) []contender {
 	return slices.DeleteFunc(slices.Clone(contenders), func(c contender) bool {
-		return names != nil && !slices.Contains(names, c.name) || c.name == procedureBefore && b.before == ""
+		return names != nil && !slices.Contains(names, c.name) ||
+			c.name == procedureBefore && b.before == ""
 	})
 }
 
@@ -96,7 +156,8 @@ func program(args ...string) action {
 	}
 }
 
-// loop is what an application's own job does: for each user it counts, selects ids and updates them, a round trip each.
+// loop is what an application's own job does: for each user it counts, selects ids and updates
+// them, a round trip each.
 func loop(drain bool) action {
 	return func(ctx context.Context, b *bench, database string) {
 		conn := must(pgx.Connect(ctx, b.url(database)))
@@ -106,11 +167,23 @@ func loop(drain bool) action {
 			return must(pgx.CollectRows(rows, pgx.RowTo[string]))
 		}
 		for _, user := range collect("SELECT DISTINCT user_id::text FROM notifications") {
-			over := collect("SELECT user_id::text FROM notifications WHERE user_id = $1 AND deleted_at IS NULL GROUP BY user_id HAVING count(*) > 1000", user)
+			over := collect(
+				"SELECT user_id::text FROM notifications WHERE user_id = $1 AND deleted_at IS NULL GROUP BY user_id HAVING count(*) > 1000",
+				user,
+			)
 			if drain && len(over) > 0 {
-				ids := collect(`SELECT id::text FROM notifications WHERE user_id = $1 AND status = 'read' AND deleted_at IS NULL
-					ORDER BY created_at DESC, id DESC OFFSET 100`, user)
-				must(conn.Exec(ctx, "UPDATE notifications SET deleted_at = now() WHERE id = ANY ($1::uuid[])", ids))
+				ids := collect(
+					`SELECT id::text FROM notifications WHERE user_id = $1 AND status = 'read' AND deleted_at IS NULL
+					ORDER BY created_at DESC, id DESC OFFSET 100`,
+					user,
+				)
+				must(
+					conn.Exec(
+						ctx,
+						"UPDATE notifications SET deleted_at = now() WHERE id = ANY ($1::uuid[])",
+						ids,
+					),
+				)
 			}
 		}
 	}
@@ -123,21 +196,29 @@ func insertRows(every int, begin, commit string) action {
 		defer conn.Close(ctx)
 		must(conn.Exec(ctx, begin))
 		for i := range b.n / every {
-			must(conn.Exec(ctx, `INSERT INTO notifications (user_id, type, title, message, status, created_at)
-				VALUES (md5('user ' || $1::int)::uuid, 'comment', 'New comment', 'Comment on your post', 'unread', now())`, i%(b.n/100)))
+			must(
+				conn.Exec(
+					ctx,
+					`INSERT INTO notifications (user_id, type, title, message, status, created_at)
+				VALUES (md5('user ' || $1::int)::uuid, 'comment', 'New comment', 'Comment on your post', 'unread', now())`,
+					i%(b.n/100),
+				),
+			)
 		}
 		must(conn.Exec(ctx, commit))
 	}
 }
 
-// application is what an application saw of its database. Latencies are in ms, from when an operation was due.
+// application is what an application saw of its database. Latencies are in ms, from when an
+// operation was due.
 type application struct {
 	P50, P99            float64
 	SecondP99           float64 // of the operations of a second, in the median second: a stall of the disk is one second
 	Deadlocks, Timeouts int     // after a second
 }
 
-// operations are those of a user who got the notification numbered $1, so that the largest inboxes are the busiest.
+// operations are those of a user who got the notification numbered $1, so that the largest
+// inboxes are the busiest.
 var operations = []string{
 	"INSERT INTO notifications (user_id, type, title, message, status, created_at) VALUES (" + owner + ", 'comment', 'New comment', 'Comment on your post', 'unread', now())",
 	inboxPage,
@@ -151,7 +232,8 @@ const (
 	inboxPage = "SELECT id, title, message, status, created_at FROM notifications WHERE user_id = " + owner + " AND deleted_at IS NULL ORDER BY created_at DESC LIMIT 20"
 )
 
-// startApplication lets an application work on four connections to the copy, 200 operations a second, until stop.
+// startApplication lets an application work on four connections to the copy, 200 operations a
+// second, until stop.
 func (b *bench) startApplication(ctx context.Context) (stop func() application) {
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
@@ -170,7 +252,11 @@ func (b *bench) startApplication(ctx context.Context) (stop func() application) 
 					return
 				}
 				time.Sleep(time.Until(at))
-				_, err := conn.Exec(context.Background(), operations[rand.IntN(len(operations))], 1+rand.IntN(b.n))
+				_, err := conn.Exec(
+					context.Background(),
+					operations[rand.IntN(len(operations))],
+					1+rand.IntN(b.n),
+				)
 				latency := float64(time.Since(at).Microseconds()) / 1000
 				mu.Lock()
 				seconds[at.Unix()] = append(seconds[at.Unix()], latency)
@@ -190,7 +276,16 @@ func (b *bench) startApplication(ctx context.Context) (stop func() application) 
 		for _, second := range seconds {
 			all, p99s = append(all, second...), append(p99s, percentile(second, 0.99))
 		}
-		result.P50, result.P99, result.SecondP99 = percentile(all, 0.5), percentile(all, 0.99), percentile(p99s, 0.5)
+		result.P50, result.P99, result.SecondP99 = percentile(
+			all,
+			0.5,
+		), percentile(
+			all,
+			0.99,
+		), percentile(
+			p99s,
+			0.5,
+		)
 		return result
 	}
 }

@@ -26,7 +26,10 @@ var growthUsers = []int{100, 1000, 20000, 200000, 1000000}
 // neither user nor time tells which partition a notification is in.
 var shapesOfTables = []struct{ name, create string }{
 	{plain, "SELECT"},
-	{hashOfUser, partitioned("user_id", "HASH (user_id)", 64, "WITH (MODULUS 64, REMAINDER %s)", "i")},
+	{
+		hashOfUser,
+		partitioned("user_id", "HASH (user_id)", 64, "WITH (MODULUS 64, REMAINDER %s)", "i"),
+	},
 	{rangeOfTime, partitioned("created_at", "RANGE (created_at)", 24,
 		"FROM (%s) TO (%s)", month("i"), month("i + 1"))},
 	{hashOfID, partitioned("id", "HASH (id)", 16, "WITH (MODULUS 16, REMAINDER %s)", "i")},
@@ -36,7 +39,10 @@ func users(n int) string { return fmt.Sprintf("%d users", n) }
 
 // month is the beginning of the month with this number, as an expression for format().
 func month(number string) string {
-	return fmt.Sprintf("quote_literal(timestamptz '2024-01-01Z' + (%s) * interval '1 month')", number)
+	return fmt.Sprintf(
+		"quote_literal(timestamptz '2024-01-01Z' + (%s) * interval '1 month')",
+		number,
+	)
 }
 
 // partitioned creates the table in so many partitions, whose bounds are made from these values.
@@ -44,7 +50,8 @@ func partitioned(key, by string, n int, bounds string, values ...any) string {
 	for i, value := range values {
 		values[i] = fmt.Sprintf("' || %s || '", value)
 	}
-	return fmt.Sprintf(`CREATE TABLE notifications (
+	return fmt.Sprintf(
+		`CREATE TABLE notifications (
 			id uuid NOT NULL DEFAULT gen_random_uuid(),
 			user_id uuid NOT NULL,
 			type text,
@@ -59,7 +66,11 @@ func partitioned(key, by string, n int, bounds string, values ...any) string {
 				EXECUTE 'CREATE TABLE part_' || i || ' PARTITION OF notifications FOR VALUES %[4]s';
 			END LOOP;
 		END $$`,
-		map[bool]string{true: "", false: ", " + key}[key == "id"], by, n, fmt.Sprintf(bounds, values...))
+		map[bool]string{true: "", false: ", " + key}[key == "id"],
+		by,
+		n,
+		fmt.Sprintf(bounds, values...),
+	)
 }
 
 // measureGrowth measures how the cost of a planned and of a deleted notification changes with the
@@ -74,7 +85,12 @@ func (b *bench) measureGrowth(ctx context.Context) {
 		b.crowd(ctx, shapesOfTables[0].create, n)
 		plan := fmt.Sprintf("SELECT plan_notification_cleanup(%d, %d)", each-1, each/2)
 		s := b.timed(ctx, growthPlan, users(n), sql(plan), base)
-		b.scan(ctx, base, "SELECT notifications_planned FROM notification_cleanup_runs", &s.Notifications)
+		b.scan(
+			ctx,
+			base,
+			"SELECT notifications_planned FROM notification_cleanup_runs",
+			&s.Notifications,
+		)
 		b.add(s)
 		b.add(b.drainRun(ctx, growthBatches, users(n)))
 	}

@@ -1,11 +1,13 @@
-// Bench measures the cleanup beside the physical limit and beside what people run today, on copies of one table.
+// Bench measures the cleanup beside the physical limit and beside what people run today, on
+// copies of one table.
 //
 //	DATABASE_URL=postgres://... go run ./sql/bench -n 1000000 -rounds 3 -before ../earlier
 //	DATABASE_URL=postgres://... go run ./sql/bench -huge -n 50000000 -keys bigint -out .build/bench
 //
-// It prints what it measures, and writes results.json, tables.md and chart.svg into the folder -out, where each mode replaces its
-// own figures. The server should be set up like one in production and run on this machine: with-postgres -durable. It takes
-// PostgreSQL 15 or later, to copy databases quickly; the databases that it makes stay until the next run.
+// It prints what it measures, and writes results.json, tables.md and chart.svg into the folder
+// -out, where each mode replaces its own figures. The server should be set up like one in
+// production and run on this machine: with-postgres -durable. It takes PostgreSQL 15 or later, to
+// copy databases quickly; the databases that it makes stay until the next run.
 package main
 
 import (
@@ -66,17 +68,42 @@ func main() {
 	b := bench{mode: standard, round: 1}
 	measure := b.measureAll
 	flag.IntVar(&b.n, "n", 1000000, "notifications in the table")
-	flag.IntVar(&b.rounds, "rounds", 0, "how often everything is measured, the tables show medians; 0: three times, or once below a million notifications")
+	flag.IntVar(
+		&b.rounds,
+		"rounds",
+		0,
+		"how often everything is measured, the tables show medians; 0: three times, or once below a million notifications",
+	)
 	flag.StringVar(&b.out, "out", ".build/bench", "folder of the results")
-	flag.StringVar(&b.before, "before", "", "folder of an earlier version, whose procedure is measured too")
-	flag.BoolFunc(large, "measure once what changes with the size of the table and with max_wal_size, and a thin night",
-		func(string) error { b.mode, measure = large, b.measureLarge; return nil })
+	flag.StringVar(
+		&b.before,
+		"before",
+		"",
+		"folder of an earlier version, whose procedure is measured too",
+	)
+	flag.BoolFunc(
+		large,
+		"measure once what changes with the size of the table and with max_wal_size, and a thin night",
+		func(string) error { b.mode, measure = large, b.measureLarge; return nil },
+	)
 	flag.BoolFunc("huge", "measure on parts of a table of which there is no room for copies",
 		func(string) error { measure = b.measureHuge; return nil })
-	flag.BoolFunc(growth, "measure how the cost of a notification changes with the number of users and with partitions",
-		func(string) error { measure = b.measureGrowth; return nil })
-	flag.BoolFunc("citus", "compare the coordinator of a cluster with its workers", func(string) error { measure = b.measureCitus; return nil })
-	flag.StringVar(&b.keys, "keys", "uuid", "ids of the table of -huge: uuid, which are random, or bigint, in the order of time")
+	flag.BoolFunc(
+		growth,
+		"measure how the cost of a notification changes with the number of users and with partitions",
+		func(string) error { measure = b.measureGrowth; return nil },
+	)
+	flag.BoolFunc(
+		"citus",
+		"compare the coordinator of a cluster with its workers",
+		func(string) error { measure = b.measureCitus; return nil },
+	)
+	flag.StringVar(
+		&b.keys,
+		"keys",
+		"uuid",
+		"ids of the table of -huge: uuid, which are random, or bigint, in the order of time",
+	)
 	flag.Parse()
 	b.rounds = cmp.Or(b.rounds, min(3, 1+2*(b.n/1000000)))
 	defer func() { // by check
@@ -85,20 +112,31 @@ func main() {
 			os.Exit(1)
 		}
 	}()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) // or a setting of the server would stay
+	ctx, stop := signal.NotifyContext(
+		context.Background(),
+		os.Interrupt,
+	) // or a setting of the server would stay
 	defer stop()
 	b.server = must(url.Parse(os.Getenv("DATABASE_URL")))
 	if b.server.Scheme == "" {
 		check(fmt.Errorf("DATABASE_URL is not the URL of a server: run make bench"))
 	}
 	if b.before != "" {
-		b.command(ctx, "", "sh", "-c", `go build -C "$0" -o "$PWD/`+programBefore+`" ./cmd/notification-cleanup`, b.before)
+		b.command(
+			ctx,
+			"",
+			"sh",
+			"-c",
+			`go build -C "$0" -o "$PWD/`+programBefore+`" ./cmd/notification-cleanup`,
+			b.before,
+		)
 	}
 	measure(ctx)
 	b.write()
 }
 
-// measureAll lets every contender drain a copy of the table, alone and beside an application, and looks what else takes time.
+// measureAll lets every contender drain a copy of the table, alone and beside an application, and
+// looks what else takes time.
 func (b *bench) measureAll(ctx context.Context) {
 	b.load(ctx, doomed, "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo/demo_data.sql")
 	for ; b.round <= b.rounds; b.round++ {
@@ -106,18 +144,35 @@ func (b *bench) measureAll(ctx context.Context) {
 		b.each(ctx, beside)
 		b.each(ctx, find)
 		b.copy(ctx, contender{}, "VACUUM notifications")
-		b.in(ctx, copied, "ALTER TABLE notifications SET (autovacuum_enabled = off)", "SELECT cleanup_notifications()")
+		b.in(
+			ctx,
+			copied,
+			"ALTER TABLE notifications SET (autovacuum_enabled = off)",
+			"SELECT cleanup_notifications()",
+		)
 		unvacuumed := b.timed(ctx, idle, "limit, once, before VACUUM", sql(overTheLimit), copied)
 		b.in(ctx, copied, "VACUUM (ANALYZE) notifications")
-		b.add(best(4, func() sample { return b.timed(ctx, idle, limit, sql(overTheLimit), copied) }))
+		b.add(
+			best(4, func() sample { return b.timed(ctx, idle, limit, sql(overTheLimit), copied) }),
+		)
 		b.add(unvacuumed)
 		for _, c := range b.contenders("stats", "preview", function, procedure, oneWorker) {
 			b.add(best(4, func() sample { return b.timed(ctx, idle, c.name, c.drain, copied) }))
 		}
 		for _, c := range []contender{{name: withoutIndex, setup: "DROP INDEX notifications_live_idx"}, {name: withIndex}} {
 			b.copy(ctx, c, "VACUUM notifications")
-			b.add(best(4, func() sample { return b.timed(ctx, insertEach, c.name, insertRows(500, "", ""), copied) }))
-			b.add(best(4, func() sample { return b.timed(ctx, insertAll, c.name, insertRows(50, "BEGIN", "COMMIT"), copied) }))
+			b.add(
+				best(
+					4,
+					func() sample { return b.timed(ctx, insertEach, c.name, insertRows(500, "", ""), copied) },
+				),
+			)
+			b.add(
+				best(
+					4,
+					func() sample { return b.timed(ctx, insertAll, c.name, insertRows(50, "BEGIN", "COMMIT"), copied) },
+				),
+			)
 		}
 	}
 }
@@ -149,12 +204,16 @@ func (b *bench) measureLarge(ctx context.Context) {
 	}
 }
 
-// measureHuge lets the limit delete what is doomed in a first part of the table, and batches of ours as much of the rest. There is
-// no VACUUM between the two, so both write new versions to the end of the table.
+// measureHuge lets the limit delete what is doomed in a first part of the table, and batches of
+// ours as much of the rest. There is no VACUUM between the two, so both write new versions to the
+// end of the table.
 func (b *bench) measureHuge(ctx context.Context) {
 	b.mode = huge + b.keys
 	part := 3 * b.n / 100
-	b.load(ctx, fmt.Sprintf("%s ORDER BY address LIMIT %d", doomed, part), b.evenData(b.n/5, b.n/10000)...)
+	b.load(
+		ctx,
+		fmt.Sprintf("%s ORDER BY address LIMIT %d", doomed, part),
+		b.evenData(b.n/5, b.n/10000)...)
 	b.in(ctx, base, "ALTER TABLE notifications SET (autovacuum_enabled = off)")
 	batches := fmt.Sprintf(`DO $$ DECLARE done bigint := 0; BEGIN
 		WHILE done < %d LOOP done := done + cleanup_next_batch((SELECT max(id) FROM notification_cleanup_runs)); COMMIT; END LOOP; END $$`, part)
@@ -173,7 +232,12 @@ func (b *bench) measureHuge(ctx context.Context) {
 
 // withSmallWAL does something with PostgreSQL's own max_wal_size, which makes checkpoints frequent.
 func (b *bench) withSmallWAL(ctx context.Context, do func()) {
-	defer b.in(context.Background(), base, "ALTER SYSTEM RESET max_wal_size", "SELECT pg_reload_conf()")
+	defer b.in(
+		context.Background(),
+		base,
+		"ALTER SYSTEM RESET max_wal_size",
+		"SELECT pg_reload_conf()",
+	)
 	b.in(ctx, base, "ALTER SYSTEM SET max_wal_size = '1GB'", "SELECT pg_reload_conf()")
 	time.Sleep(time.Second)
 	var size string
@@ -183,30 +247,57 @@ func (b *bench) withSmallWAL(ctx context.Context, do func()) {
 	do()
 }
 
-// load makes the table, with the index that an inbox page needs, which every contender has to maintain. psql fills it.
+// load makes the table, with the index that an inbox page needs, which every contender has to
+// maintain. psql fills it.
 func (b *bench) load(ctx context.Context, doomed string, fill ...string) {
 	start := time.Now()
-	b.in(ctx, "postgres", "DROP DATABASE IF EXISTS "+copied+" WITH (FORCE)", "DROP DATABASE IF EXISTS "+base+" WITH (FORCE)", "CREATE DATABASE "+base)
+	b.in(
+		ctx,
+		"postgres",
+		"DROP DATABASE IF EXISTS "+copied+" WITH (FORCE)",
+		"DROP DATABASE IF EXISTS "+base+" WITH (FORCE)",
+		"CREATE DATABASE "+base,
+	)
 	if b.keys == "bigint" {
-		b.in(ctx, base, "CREATE TABLE notifications (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, user_id uuid NOT NULL, type text, title text, "+
-			"message text, data jsonb, status text DEFAULT 'unread', read_at timestamptz, created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz)")
+		b.in(
+			ctx,
+			base,
+			"CREATE TABLE notifications (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, user_id uuid NOT NULL, type text, title text, "+
+				"message text, data jsonb, status text DEFAULT 'unread', read_at timestamptz, created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz)",
+		)
 	}
 	b.command(ctx, base, "notification-cleanup", "migrate", "up")
-	then := []string{"SET maintenance_work_mem = '1GB'", "CREATE INDEX notifications_inbox_idx ON notifications (user_id, created_at DESC)"}
-	if b.mode != standard { // indexes are built faster afterwards
-		b.in(ctx, base, "ALTER TABLE notifications DROP CONSTRAINT notifications_pkey", "DROP INDEX notifications_live_idx, notifications_deleted_idx")
-		then = append(then, "ALTER TABLE notifications ADD PRIMARY KEY (id)",
-			"CREATE INDEX notifications_live_idx ON notifications (user_id) WHERE deleted_at IS NULL",
-			"CREATE INDEX notifications_deleted_idx ON notifications (deleted_at) WHERE deleted_at IS NOT NULL")
+	then := []string{
+		"SET maintenance_work_mem = '1GB'",
+		"CREATE INDEX notifications_inbox_idx ON notifications (user_id, created_at DESC)",
 	}
-	b.command(ctx, base, "psql", append([]string{"-Xq", "-v", "ON_ERROR_STOP=1", "-d", b.url(base)}, fill...)...)
+	if b.mode != standard { // indexes are built faster afterwards
+		b.in(
+			ctx,
+			base,
+			"ALTER TABLE notifications DROP CONSTRAINT notifications_pkey",
+			"DROP INDEX notifications_live_idx, notifications_deleted_idx",
+		)
+		then = append(
+			then,
+			"ALTER TABLE notifications ADD PRIMARY KEY (id)",
+			"CREATE INDEX notifications_live_idx ON notifications (user_id) WHERE deleted_at IS NULL",
+			"CREATE INDEX notifications_deleted_idx ON notifications (deleted_at) WHERE deleted_at IS NOT NULL",
+		)
+	}
+	b.command(
+		ctx,
+		base,
+		"psql",
+		append([]string{"-Xq", "-v", "ON_ERROR_STOP=1", "-d", b.url(base)}, fill...)...)
 	b.in(ctx, base, append(then, "VACUUM (FREEZE, ANALYZE) notifications", doomed)...)
 	b.scan(ctx, base, "SELECT count(*) FROM doomed", &b.doomed)
 	fmt.Printf("loaded %d notifications in %.1f s\n", b.n, time.Since(start).Seconds())
 }
 
-// evenData are arguments of psql for a table in which some users over the limit own some of the notifications, in equal parts. All
-// others own about 20 each. The rows of a user lie all over it, as they do in an application.
+// evenData are arguments of psql for a table in which some users over the limit own some of the
+// notifications, in equal parts. All others own about 20 each. The rows of a user lie all over
+// it, as they do in an application.
 func (b *bench) evenData(owned, over int) []string {
 	return []string{
 		"-c", "CREATE FUNCTION pick(i bigint, purpose integer, choices bigint) RETURNS bigint LANGUAGE sql IMMUTABLE RETURN (hashint8extended(i, purpose) & 9223372036854775807) % choices",
@@ -220,7 +311,12 @@ func (b *bench) evenData(owned, over int) []string {
 
 // copy gives a contender its copy of the table.
 func (b *bench) copy(ctx context.Context, c contender, vacuum string) {
-	b.in(ctx, "postgres", "DROP DATABASE IF EXISTS "+copied+" WITH (FORCE)", "CREATE DATABASE "+copied+" TEMPLATE "+base+" STRATEGY file_copy")
+	b.in(
+		ctx,
+		"postgres",
+		"DROP DATABASE IF EXISTS "+copied+" WITH (FORCE)",
+		"CREATE DATABASE "+copied+" TEMPLATE "+base+" STRATEGY file_copy",
+	)
 	switch c.name {
 	case procedureBefore:
 		b.command(ctx, copied, "notification-cleanup", "migrate", "down")
@@ -228,8 +324,13 @@ func (b *bench) copy(ctx context.Context, c contender, vacuum string) {
 		b.command(ctx, copied, programBefore, "migrate", "up")
 	case rowsHeld: // which lie all over the table
 		b.holder = must(pgx.Connect(ctx, b.url(copied)))
-		must(b.holder.Exec(ctx, `BEGIN; SELECT FROM notifications WHERE ctid = ANY (ARRAY(SELECT min(address)
-			FROM (SELECT address, ntile(1000) OVER (ORDER BY address) AS part FROM doomed) AS parts GROUP BY part)) FOR UPDATE`))
+		must(
+			b.holder.Exec(
+				ctx,
+				`BEGIN; SELECT FROM notifications WHERE ctid = ANY (ARRAY(SELECT min(address)
+			FROM (SELECT address, ntile(1000) OVER (ORDER BY address) AS part FROM doomed) AS parts GROUP BY part)) FOR UPDATE`,
+			),
+		)
 	}
 	b.in(ctx, copied, c.setup, vacuum, "CHECKPOINT")
 }
@@ -244,8 +345,14 @@ func (b *bench) measure(ctx context.Context, kind string, c contender) sample {
 	s := b.timed(ctx, kind, c.name, c.drain, copied)
 	s.Application = stop()
 	if kind == thin { // the server hears what a session read when that ends
-		b.scan(ctx, copied, `SELECT heap_blks_read + heap_blks_hit, relpages FROM pg_sleep(1), pg_statio_user_tables AS t
-			JOIN pg_class AS c ON c.oid = t.relid WHERE c.relname = 'notifications'`, &s.PagesRead, &s.Pages)
+		b.scan(
+			ctx,
+			copied,
+			`SELECT heap_blks_read + heap_blks_hit, relpages FROM pg_sleep(1), pg_statio_user_tables AS t
+			JOIN pg_class AS c ON c.oid = t.relid WHERE c.relname = 'notifications'`,
+			&s.PagesRead,
+			&s.Pages,
+		)
 	}
 	if c.name != alone {
 		b.scan(ctx, copied, countDeleted, &s.Notifications)
@@ -254,8 +361,17 @@ func (b *bench) measure(ctx context.Context, kind string, c contender) sample {
 	if c.name == rowsHeld {
 		b.scan(ctx, copied, "SELECT notifications_skipped FROM notification_cleanup_runs", &skipped)
 	}
-	if kind != beside && c.name != planAlone && s.Notifications+skipped != b.doomed || c.name == rowsHeld && skipped != 1000 {
-		check(fmt.Errorf("%s: %d deleted and %d skipped of %d", c.name, s.Notifications, skipped, b.doomed))
+	if kind != beside && c.name != planAlone && s.Notifications+skipped != b.doomed ||
+		c.name == rowsHeld && skipped != 1000 {
+		check(
+			fmt.Errorf(
+				"%s: %d deleted and %d skipped of %d",
+				c.name,
+				s.Notifications,
+				skipped,
+				b.doomed,
+			),
+		)
 	}
 	return s
 }
@@ -280,7 +396,14 @@ func (b *bench) timed(ctx context.Context, kind, name string, do action, databas
 	do(ctx, b, database)
 	seconds := time.Since(start).Seconds()
 	b.scan(ctx, database, wal, &after)
-	return sample{Kind: kind, Contender: name, Round: b.round, Seconds: seconds, WALBytes: after - before, Kilobytes: b.kilobytes}
+	return sample{
+		Kind:      kind,
+		Contender: name,
+		Round:     b.round,
+		Seconds:   seconds,
+		WALBytes:  after - before,
+		Kilobytes: b.kilobytes,
+	}
 }
 
 func (b *bench) add(s sample) {

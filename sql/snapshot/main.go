@@ -267,9 +267,11 @@ const (
 
 var (
 	routineName  = regexp.MustCompile(`(?m)^DROP (?:FUNCTION|PROCEDURE) (\w+)`)
-	relationName = regexp.MustCompile(`(?m)^(?:DROP VIEW|CREATE TABLE|CREATE INDEX) (?:IF NOT EXISTS )?(\w+)`)
-	domainName   = regexp.MustCompile(`(?m)^COMMENT ON DOMAIN (\w+)`)
-	historyName  = regexp.MustCompile(`(?m)^COMMENT ON COLUMN notification_cleanup_runs\.(\w+)`)
+	relationName = regexp.MustCompile(
+		`(?m)^(?:DROP VIEW|CREATE TABLE|CREATE INDEX) (?:IF NOT EXISTS )?(\w+)`,
+	)
+	domainName  = regexp.MustCompile(`(?m)^COMMENT ON DOMAIN (\w+)`)
+	historyName = regexp.MustCompile(`(?m)^COMMENT ON COLUMN notification_cleanup_runs\.(\w+)`)
 )
 
 // names declares the names of all that the migrations create: the objects, and what is in the
