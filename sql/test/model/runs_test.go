@@ -140,7 +140,7 @@ func (m *model) CleanUp(t *rapid.T) {
 		m.d.Exec(fmt.Sprintf("CALL cleanup_notifications_in_batches(%s, %d)", limits, size))
 	case "program":
 		args := fmt.Sprintf(
-			"run -min-keep %d -batch-size %d -workers %d",
+			"run --min-keep %d --batch-size %d --workers %d",
 			m.keep,
 			size,
 			rapid.IntRange(1, 3).Draw(t, "workers"),
