@@ -337,6 +337,42 @@ COMMENT ON COLUMN notification_cleanup_batches.last_users_planned IS
     'How many notifications of each of them were to go, in all batches together.';
 COMMENT ON COLUMN notification_cleanup_batches.users_left IS
     'When it is done: the user of each notification of the list that was not deleted.';
+
+CREATE TABLE notification_cleanup_refused (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    operation text NOT NULL CHECK (operation IN ('restore', 'purge')),
+    deleted_at timestamptz NOT NULL,
+    id notification_id NOT NULL,
+    user_id notification_user_id,
+    sqlstate text NOT NULL,
+    detail text NOT NULL,
+    refused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    relation oid NOT NULL,
+    place tid NOT NULL
+);
+CREATE INDEX notification_cleanup_refused_deleted_at_idx
+    ON notification_cleanup_refused (operation, deleted_at);
+COMMENT ON TABLE notification_cleanup_refused IS
+    'The notifications that an undo could not restore, or a purge not delete: a constraint, a '
+    'foreign key, a trigger or a rule of the application refused it. Undo and purge step over each '
+    'for a day, then they try it again.';
+COMMENT ON COLUMN notification_cleanup_refused.number IS 'In the order in which they refused.';
+COMMENT ON COLUMN notification_cleanup_refused.operation IS 'restore or purge.';
+COMMENT ON COLUMN notification_cleanup_refused.deleted_at IS
+    'When the notification was soft-deleted: started_at of the run that did, if it was one.';
+COMMENT ON COLUMN notification_cleanup_refused.id IS 'The notification, ...';
+COMMENT ON COLUMN notification_cleanup_refused.user_id IS '... and its user.';
+COMMENT ON COLUMN notification_cleanup_refused.sqlstate IS
+    'The code of the error: 23505 unique violation, 23503 foreign key violation, 27000 a trigger or '
+    'rule did something else instead, ...';
+COMMENT ON COLUMN notification_cleanup_refused.detail IS 'Its message and detail.';
+COMMENT ON COLUMN notification_cleanup_refused.refused_at IS 'When it was tried.';
+COMMENT ON COLUMN notification_cleanup_refused.relation IS
+    'Which table, partition or shard it lies in, ...';
+COMMENT ON COLUMN notification_cleanup_refused.place IS
+    '... and its place there (ctid): a notification that the application has changed since lies in '
+    'another one, and is tried at once.';
+
 CREATE TABLE notification_cleanup_suspension (
     is_suspended boolean PRIMARY KEY DEFAULT true CHECK (is_suspended),
     reason text NOT NULL,
@@ -426,6 +462,7 @@ $$;
 -- +goose Down
 DROP TABLE
     notification_cleanup_suspension,
+    notification_cleanup_refused,
     notification_cleanup_batches,
     notification_cleanup_open_runs;
 -- +goose StatementBegin

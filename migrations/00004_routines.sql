@@ -2583,6 +2583,7 @@ DECLARE
     v_created_at CONSTANT notification_created_at := (rehearse_cleanup_step.batch).created_ats[1];
     v_run notification_cleanup_runs;
     v_sweep record;
+    v_refused record;
     v_deleted_at timestamptz;
 BEGIN
     -- A number that no run has, nor a rehearsal in another session: none is missing afterwards.
@@ -2621,7 +2622,17 @@ BEGIN
         AND rehearse_cleanup_step.step = 'restore'
     THEN
         PERFORM restore_next_batch(v_run.id, 1);
-        SET CONSTRAINTS ALL IMMEDIATE;
+        -- Undo steps over what an error refuses, and notes it.
+        SELECT
+            f.sqlstate,
+            f.detail
+        INTO v_refused
+        FROM notification_cleanup_refused AS f
+        WHERE f.deleted_at = v_run.started_at
+            AND f.sqlstate <> '27000';
+        IF FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = v_refused.sqlstate, MESSAGE = v_refused.detail;
+        END IF;
         PERFORM
         FROM notifications AS n
         WHERE n.id = v_id
@@ -3449,6 +3460,7 @@ WITH RECURSIVE entry_points (purpose, routine) AS (
         ('undo', 'suspend_notification_cleanup'),
         ('undo', 'resume_notification_cleanup'),
         ('purge', 'purge_notifications'),
+        ('purge', 'purge_next_batch'),
         ('watch', 'notification_cleanup_doctor'),
         ('watch', 'preview_notification_cleanup'),
         ('watch', 'preview_notification_limits'),
@@ -3490,6 +3502,9 @@ on_relations (purpose, relation, privilege, column_names) AS (
         ('undo', 'notification_cleanup_batches', 'DELETE', NULL),
         ('undo', 'notification_cleanup_open_runs', 'SELECT', NULL),
         ('undo', 'notification_cleanup_open_runs', 'DELETE', NULL),
+        ('undo', 'notification_cleanup_refused', 'SELECT', NULL),
+        ('undo', 'notification_cleanup_refused', 'INSERT', NULL),
+        ('undo', 'notification_cleanup_refused', 'DELETE', NULL),
         ('undo', 'notification_cleanup_suspension', 'SELECT', NULL),
         ('undo', 'notification_cleanup_suspension', 'INSERT', NULL),
         ('undo', 'notification_cleanup_suspension', 'UPDATE', NULL),
@@ -3503,6 +3518,9 @@ on_relations (purpose, relation, privilege, column_names) AS (
         -- It locks what it deletes.
         ('purge', 'notifications', 'UPDATE', '{deleted_at}'),
         ('purge', 'notifications', 'DELETE', NULL),
+        ('purge', 'notification_cleanup_refused', 'SELECT', NULL),
+        ('purge', 'notification_cleanup_refused', 'INSERT', NULL),
+        ('purge', 'notification_cleanup_refused', 'DELETE', NULL),
         (
             'watch',
             'notifications',
@@ -6075,6 +6093,298 @@ COMMENT ON FUNCTION notification_column_problems() IS
     'and the doctor.';
 -- end of sql/types/notification_column_problems.sql
 
+-- frozen copy of sql/undo/check_delete_rules.sql
+-- Refuses to purge where a rule does something else instead of DELETE: nothing would go, and what
+-- the rule returns would be counted as gone.
+--
+--     SELECT check_delete_rules();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_delete_rules()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_rules text;
+BEGIN
+    SELECT string_agg(format('%I on %s', r.rulename, r.ev_class::regclass), ', ')
+    INTO v_rules
+    FROM pg_rewrite AS r
+    WHERE r.ev_type = '4'  -- DELETE
+        AND r.is_instead
+        AND r.ev_enabled IN ('O', 'A')
+        AND r.ev_class IN (SELECT t.relation FROM notification_tables() AS t);
+    IF v_rules IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = 'rules do something else instead of DELETE: ' || v_rules,
+            DETAIL = 'With them no notification can be purged. Nothing was changed.',
+            HINT = 'DROP RULE, or do not purge here.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_delete_rules() IS
+    'For purge_notifications(): raises object_not_in_prerequisite_state (55000) where a rule of the '
+    'application does something else instead of DELETE.';
+-- end of sql/undo/check_delete_rules.sql
+
+-- frozen copy of sql/undo/find_listed_notifications.sql
+-- Which of the listed notifications still lie where they are said to lie, soft-deleted:
+--
+--     SELECT find_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION find_listed_notifications(
+    relations oid[],
+    places tid[],
+    ids notification_id[],
+    users notification_user_id[],
+    created_ats notification_created_at[]
+)
+RETURNS bigint[]  -- positions in the list
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- By the place (ctid), in the one partition that can have the row: not by hashing or sorting the
+-- whole table for a list of it.
+SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_sort = off
+SET random_page_cost = 0
+AS $$
+DECLARE
+    -- Only where Citus has to find the shard: all of a list lies in one.
+    v_users CONSTANT notification_user_id[] := CASE
+        WHEN notification_shards('{}') IS NOT NULL THEN find_listed_notifications.users
+    END;
+    v_numbers bigint[];
+BEGIN
+    -- Relation, place and id together are the row that was locked: an id may stand in several
+    -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
+    -- once for each row.
+    SELECT array_agg(listed.number)
+    INTO v_numbers
+    FROM unnest(
+        find_listed_notifications.relations,
+        find_listed_notifications.places,
+        find_listed_notifications.ids,
+        find_listed_notifications.users,
+        find_listed_notifications.created_ats
+    ) WITH ORDINALITY AS listed (relation, place, id, user_id, created_at, number)
+    JOIN notifications AS n
+        ON n.tableoid = listed.relation
+        AND n.ctid = listed.place
+        AND n.id = listed.id
+        AND (n.deleted_at IS NOT NULL) IS TRUE
+        AND (v_users IS NULL OR n.user_id = ANY (v_users))
+        AND (n.user_id = listed.user_id OR n.user_id IS NULL)
+        AND (n.created_at = listed.created_at OR n.created_at IS NULL);
+    RETURN v_numbers;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION
+    find_listed_notifications(
+        oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    )
+IS
+    'For restore_or_purge(): the positions of the listed notifications that are still there, '
+    'soft-deleted.';
+-- end of sql/undo/find_listed_notifications.sql
+
+-- frozen copy of sql/undo/purge_listed_notifications.sql
+-- Deletes the listed notifications for good, which the caller has locked, and returns the positions
+-- of those that are gone then; never a live one. All or none: whatever refuses one of them is an
+-- error.
+--
+--     SELECT purge_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION purge_listed_notifications(
+    relations oid[],
+    places tid[],
+    ids notification_id[],
+    users notification_user_id[],
+    created_ats notification_created_at[]
+)
+RETURNS bigint[]  -- positions in the list
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- By the place (ctid), in the one partition that can have the row: not by hashing or sorting the
+-- whole table for a list of it.
+SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_sort = off
+SET random_page_cost = 0
+AS $$
+DECLARE
+    -- Only where Citus has to find the shard: all of a list lies in one.
+    v_users CONSTANT notification_user_id[] := CASE
+        WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
+    END;
+    v_numbers bigint[];
+BEGIN
+    -- Relation, place and id together are the row that was locked: an id may stand in several
+    -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
+    -- once for each row.
+    WITH deleted AS (
+        DELETE FROM notifications AS n
+        USING unnest(
+            purge_listed_notifications.relations,
+            purge_listed_notifications.places,
+            purge_listed_notifications.ids,
+            purge_listed_notifications.users,
+            purge_listed_notifications.created_ats
+        ) WITH ORDINALITY AS listed (relation, place, id, user_id, created_at, number)
+        WHERE n.tableoid = listed.relation
+            AND n.ctid = listed.place
+            AND n.id = listed.id
+            AND (n.deleted_at IS NOT NULL) IS TRUE
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            AND (n.user_id = listed.user_id OR n.user_id IS NULL)
+            AND (n.created_at = listed.created_at OR n.created_at IS NULL)
+        RETURNING listed.number
+    )
+    SELECT array_agg(d.number)
+    INTO v_numbers
+    FROM deleted AS d;
+    RETURN v_numbers;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION
+    purge_listed_notifications(
+        oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    )
+IS
+    'For restore_or_purge(), and to try one: deletes the listed notifications that are soft-deleted '
+    'and still where they are said to lie, and returns the positions of those that are gone then.';
+-- end of sql/undo/purge_listed_notifications.sql
+
+-- frozen copy of sql/undo/purge_next_batch.sql
+-- Purge in batches: call it until it is NULL.
+--
+--     SELECT purge_next_batch(retention => '30 days', max_rows => 10000);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION purge_next_batch(
+    retention interval DEFAULT '30 days',
+    max_rows integer DEFAULT 10000
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- The plan is to find by the index on deleted_at: not to sort the whole table for a batch of it.
+SET plan_cache_mode = force_custom_plan
+SET enable_sort = off
+SET random_page_cost = 0
+AS $$
+DECLARE
+    v_max_attempts CONSTANT integer := 60;
+    v_attempts integer := 0;
+    v_before timestamptz;
+    v_refused text[];
+    v_refused_now bigint := 0;
+    v_users notification_user_id[];
+    v_rows bigint;
+    v_list record;
+    v_result record;
+    v_purged bigint := 0;
+BEGIN
+    IF (
+        purge_next_batch.retention > interval '0'
+        AND now() - purge_next_batch.retention < now()
+        AND purge_next_batch.max_rows >= 1
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format(
+                'invalid limits: retention => %L, max_rows => %L',
+                purge_next_batch.retention,
+                purge_next_batch.max_rows
+            ),
+            HINT = 'retention takes a positive interval, max_rows 1 or more.';
+    END IF;
+    PERFORM check_notification_columns();
+    PERFORM check_delete_rules();
+    v_before := now() - purge_next_batch.retention;
+    v_refused := refused_notifications('purge', '-infinity', v_before);
+    FOR v_users, v_rows IN
+        SELECT
+            s.user_ids,
+            s.notifications
+        FROM notification_deleted_shards(
+            '-infinity',
+            v_before,
+            least(purge_next_batch.max_rows, 1000000)  -- an array takes no more of them
+        ) AS s
+    LOOP
+        WITH expired AS MATERIALIZED (
+            SELECT
+                n.tableoid AS relation,
+                n.ctid AS place,
+                n.id,
+                n.user_id,
+                n.created_at,
+                n.deleted_at
+            FROM notifications AS n
+            WHERE n.deleted_at < v_before
+                -- IS NOT TRUE lets the server hash the list.
+                AND (
+                    v_refused IS NULL
+                    OR (concat_ws(' ', n.tableoid, n.ctid, n.id) = ANY (v_refused)) IS NOT TRUE
+                )
+                AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            ORDER BY n.deleted_at
+            LIMIT v_rows
+            FOR UPDATE SKIP LOCKED
+        )
+        SELECT
+            array_agg(e.relation) AS relations,
+            array_agg(e.place) AS places,
+            array_agg(e.id::notification_id) AS ids,
+            array_agg(e.user_id::notification_user_id) AS users,
+            array_agg(e.created_at::notification_created_at) AS created_ats,
+            array_agg(e.deleted_at) AS deleted_ats
+        INTO v_list
+        FROM expired AS e;
+        CONTINUE WHEN v_list.places IS NULL;
+
+        v_result := restore_or_purge(
+            'purge',
+            v_max_attempts - v_attempts,
+            v_list.relations,
+            v_list.places,
+            v_list.ids,
+            v_list.users,
+            v_list.created_ats,
+            v_list.deleted_ats
+        );
+        v_purged := v_purged + v_result.done;
+        v_attempts := v_attempts + v_result.attempts;
+        v_refused_now := v_refused_now + v_result.refused;
+    END LOOP;
+    PERFORM warn_of_refused('purge', v_refused_now);
+    IF v_attempts = 0 THEN
+        RETURN NULL;
+    END IF;
+    RETURN v_purged;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION purge_next_batch(interval, integer) IS
+    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
+    'retention ago, and returns how many. Call it until it is NULL, each time in a transaction of '
+    'its own: 0 means that all it tried refused, which it has noted in '
+    'notification_cleanup_refused, and that the next call goes on behind these.';
+-- end of sql/undo/purge_next_batch.sql
+
 -- frozen copy of sql/undo/purge_notifications.sql
 -- The end of the life cycle. Call it until it returns 0.
 --
@@ -6088,136 +6398,97 @@ RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
-SET jit = off
-SET plan_cache_mode = force_custom_plan
--- The plan is to find by the index on deleted_at, and then to delete by the place (ctid), in the
--- one partition that can have the row: not to hash or sort the whole table for a batch of it.
-SET enable_hashjoin = off
-SET enable_sort = off
-SET random_page_cost = 0
 AS $$
-DECLARE
-    v_purged bigint := 0::bigint;
-    v_users notification_user_id[];
-    v_rows bigint;
 BEGIN
-    IF (
-        purge_notifications.retention > interval '0'
-        AND now() - purge_notifications.retention < now()
-        AND purge_notifications.max_rows >= 1
-    ) IS NOT TRUE THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format(
-                'invalid limits: retention => %L, max_rows => %L',
-                purge_notifications.retention,
-                purge_notifications.max_rows
-            ),
-            HINT = 'retention takes a positive interval, max_rows 1 or more.';
-    END IF;
-    PERFORM check_notification_columns();
-    FOR v_users, v_rows IN
-        SELECT
-            s.user_ids,
-            s.notifications
-        FROM notification_deleted_shards(
-            '-infinity',
-            now() - purge_notifications.retention,
-            purge_notifications.max_rows
-        ) AS s
-    LOOP
-        WITH expired AS MATERIALIZED (
-            SELECT
-                n.tableoid AS relation,
-                n.ctid AS place,
-                n.id,
-                n.user_id,
-                n.created_at,
-                n.deleted_at
-            FROM notifications AS n
-            WHERE n.deleted_at < now() - purge_notifications.retention
-                AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            ORDER BY n.deleted_at
-            LIMIT v_rows
-            FOR UPDATE SKIP LOCKED
-        )
-        -- Relation, place and id together are the row that was locked: an id may stand in several
-        -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
-        -- once for each row.
-        DELETE FROM notifications AS n
-        USING expired
-        WHERE n.tableoid = expired.relation
-            AND n.ctid = expired.place
-            AND n.id = expired.id
-            AND (n.deleted_at = expired.deleted_at) IS TRUE
-            AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            AND (n.user_id = expired.user_id OR n.user_id IS NULL)
-            AND (n.created_at = expired.created_at OR n.created_at IS NULL);
-        GET DIAGNOSTICS v_rows = ROW_COUNT;
-        v_purged := v_purged + v_rows;
-    END LOOP;
-    RETURN v_purged;
+    RETURN coalesce(
+        purge_next_batch(purge_notifications.retention, purge_notifications.max_rows),
+        0
+    );
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION purge_notifications(interval, integer) IS
-'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
-'retention ago, and returns how many; never a live one, and never waits for a row lock. What is '
-'purged cannot be restored.';
+    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
+    'retention ago, and returns how many; never a live one, and never waits for a row lock. It steps '
+    'over what a foreign key or a trigger refuses, with a warning and a row in '
+    'notification_cleanup_refused. What is purged cannot be restored.';
 -- end of sql/undo/purge_notifications.sql
 
--- frozen copy of sql/undo/restore_next_batch.sql
--- Undo of one run in batches: call it until it is NULL. Any number of sessions may call it.
+-- frozen copy of sql/undo/refused_notifications.sql
+-- What undo or purge steps over: the notifications that refused within the last day. Forgets those
+-- that refused earlier, so that they are tried again.
 --
---     SELECT restore_next_batch(7);
+--     SELECT refused_notifications('restore', '2025-06-01 03:00:00+00', '2025-06-01 03:00:00+00');
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION restore_next_batch(
-    run_id bigint,
-    batch_size integer DEFAULT 10000
+CREATE OR REPLACE FUNCTION refused_notifications(
+    operation text,
+    deleted_from timestamptz,
+    deleted_until timestamptz
 )
-RETURNS bigint
+RETURNS text[]  -- each as relation, place and id: '16384 (0,1) 7'; NULL: none
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    DELETE FROM notification_cleanup_refused AS f
+    WHERE f.operation = refused_notifications.operation
+        AND f.deleted_at BETWEEN
+            refused_notifications.deleted_from AND refused_notifications.deleted_until
+        AND f.refused_at < now() - interval '1 day';
+    RETURN (
+        SELECT array_agg(concat_ws(' ', f.relation, f.place, f.id))
+        FROM notification_cleanup_refused AS f
+        WHERE f.operation = refused_notifications.operation
+            AND f.deleted_at BETWEEN
+                refused_notifications.deleted_from AND refused_notifications.deleted_until
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION refused_notifications(text, timestamptz, timestamptz) IS
+    'For restore_next_batch() and purge_notifications(): the notifications, deleted at such a time, '
+    'that they step over, because these have refused within the last day.';
+-- end of sql/undo/refused_notifications.sql
+
+-- frozen copy of sql/undo/restore_batch.sql
+-- Undoes the next notifications of a run, in at most max_attempts subtransactions:
+--
+--     SELECT * FROM restore_batch(7, 10000, 60);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION restore_batch(
+    run_id bigint,
+    batch_size integer,
+    max_attempts integer,
+    OUT restored bigint,  -- NULL: nothing is left but what refuses
+    OUT attempts integer
+)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
 SET jit = off
+-- The plan is to find by the index on deleted_at: not to read the whole table for a batch of it.
 SET plan_cache_mode = force_custom_plan
--- The plan is to find by the index on deleted_at, and then to update by the place (ctid), in the
--- one partition that can have the row: not to hash the whole table for a batch of it.
-SET enable_hashjoin = off
 SET random_page_cost = 0
 AS $$
 DECLARE
     v_started_at timestamptz;
+    v_refused text[];
+    v_refused_now bigint := 0;
     v_users notification_user_id[];
     v_rows bigint;
-    v_locked bigint;
-    v_restored bigint;
-    -- Rows by relation and place, as in '16384 (0,1)': an id may stand in several partitions.
-    v_untouched text[];  -- of this round: locked, but the UPDATE left them as they were
-    v_tried text[];  -- the same of the rounds before
-    v_kept text[];  -- those that a trigger of the application keeps deleted
+    v_list record;
+    v_result record;
     v_held record;
 BEGIN
     SELECT r.started_at
-    INTO v_started_at
+    INTO STRICT v_started_at
     FROM notification_cleanup_runs AS r
-    WHERE r.id = restore_next_batch.run_id;
-    IF (FOUND AND restore_next_batch.batch_size >= 1) IS NOT TRUE THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format(
-                'no such run, or no such batch: run_id => %L, batch_size => %L',
-                restore_next_batch.run_id,
-                restore_next_batch.batch_size
-            ),
-            HINT = 'run_id takes an id of notification_cleanup_runs, batch_size 1 or more.';
-    END IF;
-    PERFORM check_notification_columns();
-    PERFORM give_up_notification_cleanup(restore_next_batch.run_id);
+    WHERE r.id = restore_batch.run_id;
+    restore_batch.restored := 0;
+    restore_batch.attempts := 0;
     LOOP
-        v_locked := 0;
-        v_restored := 0;
-        v_untouched := NULL;
+        v_refused := refused_notifications('restore', v_started_at, v_started_at);
         FOR v_users, v_rows IN
             SELECT
                 s.user_ids,
@@ -6225,7 +6496,7 @@ BEGIN
             FROM notification_deleted_shards(
                 v_started_at,
                 v_started_at + interval '1 microsecond',
-                restore_next_batch.batch_size
+                restore_batch.batch_size
             ) AS s
         LOOP
             -- No other run and no user deleted at this very moment: started_at is unique, and read
@@ -6240,108 +6511,205 @@ BEGIN
                     n.deleted_at
                 FROM notifications AS n
                 WHERE n.deleted_at = v_started_at
-                    AND (v_kept IS NULL OR concat_ws(' ', n.tableoid, n.ctid) <> ALL (v_kept))
+                    -- IS NOT TRUE lets the server hash the list.
+                    AND (
+                        v_refused IS NULL
+                        OR (concat_ws(' ', n.tableoid, n.ctid, n.id) = ANY (v_refused)) IS NOT TRUE
+                    )
                     AND (v_users IS NULL OR n.user_id = ANY (v_users))
                 LIMIT v_rows
                 FOR NO KEY UPDATE SKIP LOCKED
-            ),
-            -- Relation, place and id together are the row that was locked. IS TRUE hides the
-            -- condition from the index on deleted_at, which would be read once for each row.
-            updated AS (
-                UPDATE notifications AS n
-                SET deleted_at = NULL
-                FROM locked
-                WHERE n.tableoid = locked.relation
-                    AND n.ctid = locked.place
-                    AND n.id = locked.id
-                    AND (n.deleted_at = locked.deleted_at) IS TRUE
-                    AND (v_users IS NULL OR n.user_id = ANY (v_users))
-                    AND (n.user_id = locked.user_id OR n.user_id IS NULL)
-                    AND (n.created_at = locked.created_at OR n.created_at IS NULL)
-                RETURNING
-                    locked.relation,
-                    locked.place,
-                    n.tableoid AS new_relation,
-                    n.ctid AS new_place,
-                    n.deleted_at
             )
             SELECT
-                v_locked + (SELECT count(*) FROM locked),
-                v_restored + count(*) FILTER (WHERE u.deleted_at IS NULL),
-                -- A trigger has set deleted_at again, in a new version of the row.
-                v_kept || array_agg(concat_ws(' ', u.new_relation, u.new_place))
-                    FILTER (WHERE u.deleted_at IS NOT NULL),
-                v_untouched || CASE
-                    WHEN count(*) FILTER (WHERE u.deleted_at IS NULL) = 0
-                        THEN ARRAY(
-                            SELECT concat_ws(' ', l.relation, l.place)
-                            FROM locked AS l
-                            EXCEPT
-                            SELECT concat_ws(' ', t.relation, t.place)
-                            FROM updated AS t
-                        )
-                END
-            INTO
-                v_locked,
-                v_restored,
-                v_kept,
-                v_untouched
-            FROM updated AS u;
+                array_agg(l.relation) AS relations,
+                array_agg(l.place) AS places,
+                array_agg(l.id::notification_id) AS ids,
+                array_agg(l.user_id::notification_user_id) AS users,
+                array_agg(l.created_at::notification_created_at) AS created_ats,
+                array_agg(l.deleted_at) AS deleted_ats
+            INTO v_list
+            FROM locked AS l;
+            CONTINUE WHEN v_list.places IS NULL;
+
+            v_result := restore_or_purge(
+                'restore',
+                restore_batch.max_attempts - restore_batch.attempts,
+                v_list.relations,
+                v_list.places,
+                v_list.ids,
+                v_list.users,
+                v_list.created_ats,
+                v_list.deleted_ats
+            );
+            restore_batch.restored := restore_batch.restored + v_result.done;
+            restore_batch.attempts := restore_batch.attempts + v_result.attempts;
+            v_refused_now := v_refused_now + v_result.refused;
         END LOOP;
-        EXIT WHEN v_restored > 0;
-        -- A row that was locked and not updated may have moved just before. When that happens to it
-        -- a second time, in the same place, a trigger keeps it.
-        v_kept := v_kept || ARRAY(
-            SELECT untouched.place
-            FROM unnest(v_untouched) AS untouched (place)
-            WHERE untouched.place = ANY (v_tried)
-        );
-        v_tried := v_tried || v_untouched;
+        EXIT WHEN restore_batch.attempts > 0;
+
         -- Others hold all that is left: wait for one of them, by its place, so that this call never
         -- waits for a second one while it holds the first.
-        IF v_locked = 0 THEN
-            SELECT
-                n.tableoid AS relation,
-                n.ctid AS place,
-                n.id,
-                n.user_id,
-                n.created_at
-            INTO v_held
-            FROM notifications AS n
-            WHERE n.deleted_at = v_started_at
-                AND (v_kept IS NULL OR concat_ws(' ', n.tableoid, n.ctid) <> ALL (v_kept))
-            LIMIT 1;
-            IF NOT FOUND THEN
-                RETURN NULL;
-            END IF;
-            PERFORM
-            FROM notifications AS n
-            WHERE n.tableoid = v_held.relation
-                AND n.ctid = v_held.place
-                AND n.id = v_held.id
-                AND (n.deleted_at = v_started_at) IS TRUE
-                AND (v_held.user_id IS NULL OR n.user_id = v_held.user_id)
-                AND (v_held.created_at IS NULL OR n.created_at = v_held.created_at)
-            FOR NO KEY UPDATE;
-            IF NOT FOUND THEN
-                RETURN 0::bigint;
-            END IF;
+        SELECT
+            n.tableoid AS relation,
+            n.ctid AS place,
+            n.id,
+            n.user_id,
+            n.created_at
+        INTO v_held
+        FROM notifications AS n
+        WHERE n.deleted_at = v_started_at
+            AND (
+                v_refused IS NULL
+                OR (concat_ws(' ', n.tableoid, n.ctid, n.id) = ANY (v_refused)) IS NOT TRUE
+            )
+        LIMIT 1;
+        IF NOT FOUND THEN
+            restore_batch.restored := NULL;
+            RETURN;
+        END IF;
+        PERFORM
+        FROM notifications AS n
+        WHERE n.tableoid = v_held.relation
+            AND n.ctid = v_held.place
+            AND n.id = v_held.id
+            AND (n.deleted_at = v_started_at) IS TRUE
+            AND (v_held.user_id IS NULL OR n.user_id = v_held.user_id)
+            AND (v_held.created_at IS NULL OR n.created_at = v_held.created_at)
+        FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            RETURN;
         END IF;
     END LOOP;
+
     UPDATE notification_cleanup_runs AS r
-    SET notifications_restored = r.notifications_restored + v_restored
-    WHERE r.id = restore_next_batch.run_id;
-    RETURN v_restored;
+    SET notifications_restored = r.notifications_restored + restore_batch.restored
+    WHERE r.id = restore_batch.run_id
+        AND restore_batch.restored > 0;
+    PERFORM warn_of_refused('restore', v_refused_now);
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION restore_batch(bigint, integer, integer) IS
+    'For restore_next_batch() and restore_notifications(), which are what to call: undoes the next '
+    'notifications of a run, and returns how many it restored, and in how many subtransactions.';
+-- end of sql/undo/restore_batch.sql
+
+-- frozen copy of sql/undo/restore_listed_notifications.sql
+-- Restores the listed notifications, which the caller has locked, and returns the positions of those
+-- that are live then. All or none: whatever refuses one of them is an error.
+--
+--     SELECT restore_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION restore_listed_notifications(
+    relations oid[],
+    places tid[],
+    ids notification_id[],
+    users notification_user_id[],
+    created_ats notification_created_at[]
+)
+RETURNS bigint[]  -- positions in the list
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- By the place (ctid), in the one partition that can have the row: not by hashing or sorting the
+-- whole table for a list of it.
+SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_sort = off
+SET random_page_cost = 0
+AS $$
+DECLARE
+    -- Only where Citus has to find the shard: all of a list lies in one.
+    v_users CONSTANT notification_user_id[] := CASE
+        WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
+    END;
+    v_numbers bigint[];
+BEGIN
+    -- Relation, place and id together are the row that was locked: an id may stand in several
+    -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
+    -- once for each row.
+    WITH updated AS (
+        UPDATE notifications AS n
+        SET deleted_at = NULL
+        FROM unnest(
+            restore_listed_notifications.relations,
+            restore_listed_notifications.places,
+            restore_listed_notifications.ids,
+            restore_listed_notifications.users,
+            restore_listed_notifications.created_ats
+        ) WITH ORDINALITY AS listed (relation, place, id, user_id, created_at, number)
+        WHERE n.tableoid = listed.relation
+            AND n.ctid = listed.place
+            AND n.id = listed.id
+            AND (n.deleted_at IS NOT NULL) IS TRUE
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            AND (n.user_id = listed.user_id OR n.user_id IS NULL)
+            AND (n.created_at = listed.created_at OR n.created_at IS NULL)
+        RETURNING
+            listed.number,
+            n.deleted_at
+    )
+    -- A trigger may have set deleted_at again.
+    SELECT array_agg(u.number) FILTER (WHERE u.deleted_at IS NULL)
+    INTO v_numbers
+    FROM updated AS u;
+    RETURN v_numbers;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION
+    restore_listed_notifications(
+        oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    )
+IS
+    'For restore_or_purge(), and to try one: clears deleted_at of the listed notifications that are '
+    'still where they are said to lie, and returns the positions of those that are live then.';
+-- end of sql/undo/restore_listed_notifications.sql
+
+-- frozen copy of sql/undo/restore_next_batch.sql
+-- Undo of one run in batches: call it until it is NULL. Any number of sessions may call it.
+--
+--     SELECT restore_next_batch(7);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION restore_next_batch(
+    run_id bigint,
+    batch_size integer DEFAULT 10000
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    PERFORM check_run_id(restore_next_batch.run_id);
+    IF (restore_next_batch.batch_size >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('invalid batch_size => %L', restore_next_batch.batch_size),
+            HINT = 'batch_size takes 1 or more.';
+    END IF;
+    PERFORM check_notification_columns();
+    PERFORM give_up_notification_cleanup(restore_next_batch.run_id);
+    RETURN (
+        SELECT b.restored
+        FROM restore_batch(
+            restore_next_batch.run_id,
+            least(restore_next_batch.batch_size, 1000000),  -- an array takes no more of them
+            60
+        ) AS b
+    );
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
-'Undoes the next batch_size notifications of one run, in the order of the table, and returns how '
-'many. The first call gives up the batches that the run has left, after waiting for those in '
-'flight.
-Call it until it is NULL, each time in a transaction of its own. It skips what another session '
-'holds, and waits for one of those when nothing else is left; 0 means that this one has changed or '
-'gone meanwhile.';
+    'Undoes the next batch_size notifications of one run, in the order of the table, and returns how '
+    'many. The first call gives up the batches that the run has left, after waiting for those in '
+    'flight.
+Call it until it is NULL, each time in a transaction of its own. It steps over what a constraint or '
+    'a trigger refuses, with a warning and a row in notification_cleanup_refused. It skips what '
+    'another session holds, and waits for one of those when nothing else is left. 0 means that this '
+    'one has changed or gone meanwhile, or that all of the batch refused.';
 -- end of sql/undo/restore_next_batch.sql
 
 -- frozen copy of sql/undo/restore_notifications.sql
@@ -6358,24 +6726,361 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 DECLARE
-    v_restored bigint := 0::bigint;
-    v_batch bigint := 0::bigint;
+    -- More subtransactions than 64 in one transaction slow down every other session.
+    v_max_attempts CONSTANT integer := 60;
+    v_attempts integer := 0;
+    v_batch_size integer;
+    v_batch record;
+    v_restored bigint := 0;
 BEGIN
-    -- The calls that follow the first are for what another session held.
-    WHILE v_batch IS NOT NULL LOOP
-        v_restored := v_restored + v_batch;
-        v_batch := restore_next_batch(restore_notifications.run_id, 100000);
+    PERFORM check_run_id(restore_notifications.run_id);
+    PERFORM check_notification_columns();
+    PERFORM give_up_notification_cleanup(restore_notifications.run_id);
+    SELECT least(greatest(100000, r.notifications_deleted / 30), 1000000)
+    INTO v_batch_size
+    FROM notification_cleanup_runs AS r
+    WHERE r.id = restore_notifications.run_id;
+    -- The calls that follow the first few are for what another session held.
+    LOOP
+        v_batch := restore_batch(
+            restore_notifications.run_id,
+            v_batch_size,
+            v_max_attempts - v_attempts
+        );
+        EXIT WHEN v_batch.restored IS NULL;
+        v_restored := v_restored + v_batch.restored;
+        v_attempts := v_attempts + v_batch.attempts;
+        IF v_attempts >= v_max_attempts THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'program_limit_exceeded',
+                MESSAGE = format(
+                    'run %s takes more than one transaction to undo',
+                    restore_notifications.run_id
+                ),
+                DETAIL = 'What refuses is found by trying ever smaller parts, and '
+                    || v_max_attempts || ' attempts did not suffice. Nothing was restored.',
+                HINT = 'Call restore_next_batch() until it is NULL, or notification-cleanup restore.';
+        END IF;
     END LOOP;
     RETURN v_restored;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_notifications(bigint) IS
-'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for '
-'those in flight, clears deleted_at on exactly the rows it deleted that are still there, and '
-'returns how many. Raise max_notifications first, or the next run deletes them again.
+    'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for '
+    'those in flight, clears deleted_at on exactly the rows it deleted that are still there, and '
+    'returns how many. It steps over what a constraint or a trigger refuses, with a warning and a '
+    'row in notification_cleanup_refused; where too many refuse, it fails and changes nothing. Raise '
+    'max_notifications first, or the next run deletes them again.
 On a table in use call restore_next_batch() instead: this holds what it restores until its end.';
 -- end of sql/undo/restore_notifications.sql
+
+-- frozen copy of sql/undo/restore_or_purge.sql
+-- Restores or purges the listed notifications, which the caller has locked. Where one refuses, the
+-- others are done all the same: a list that fails is halved, down to the single notification, which
+-- is noted in notification_cleanup_refused.
+--
+--     SELECT * FROM restore_or_purge(
+--         'restore', 60, '{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}', '{2025-06-01}'
+--     );
+--
+-- Each attempt is a subtransaction, and more than 64 of them in one transaction slow down every
+-- other session. So what max_attempts do not suffice for is left as it is.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION restore_or_purge(
+    operation text,
+    max_attempts integer,
+    relations oid[],
+    places tid[],
+    ids notification_id[],
+    users notification_user_id[],
+    created_ats notification_created_at[],
+    deleted_ats timestamptz[],
+    OUT done bigint,
+    OUT refused bigint,
+    OUT attempts integer
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_size CONSTANT bigint := cardinality(restore_or_purge.places);
+    v_outcome record;
+    v_refused bigint[] := '{}';  -- positions, where they are known
+    v_there bigint[];
+    v_part record;
+    v_result record;
+BEGIN
+    restore_or_purge.done := 0;
+    restore_or_purge.refused := 0;
+    restore_or_purge.attempts := 0;
+    IF restore_or_purge.max_attempts < 1 THEN
+        RETURN;
+    END IF;
+
+    restore_or_purge.attempts := 1;
+    v_outcome := try_restore_or_purge(
+        restore_or_purge.operation,
+        restore_or_purge.relations,
+        restore_or_purge.places,
+        restore_or_purge.ids,
+        restore_or_purge.users,
+        restore_or_purge.created_ats
+    );
+    IF v_outcome.code IS NULL THEN
+        restore_or_purge.done := v_size;
+        RETURN;
+    END IF;
+
+    IF v_outcome.kept IS NOT NULL THEN
+        v_refused := v_outcome.kept;
+    ELSIF v_size = 1 THEN
+        v_refused := ARRAY[1];
+    END IF;
+    IF v_refused <> '{}' THEN
+        -- What has gone together with another one, by a cascade or a trigger, refuses nothing.
+        v_there := find_listed_notifications(
+            restore_or_purge.relations,
+            restore_or_purge.places,
+            restore_or_purge.ids,
+            restore_or_purge.users,
+            restore_or_purge.created_ats
+        );
+        INSERT INTO notification_cleanup_refused (
+            operation,
+            deleted_at,
+            id,
+            user_id,
+            sqlstate,
+            detail,
+            relation,
+            place
+        )
+        SELECT
+            restore_or_purge.operation,
+            listed.deleted_at,
+            listed.id,
+            listed.user_id,
+            v_outcome.code,
+            v_outcome.detail,
+            listed.relation,
+            listed.place
+        FROM unnest(
+            restore_or_purge.deleted_ats,
+            restore_or_purge.ids,
+            restore_or_purge.users,
+            restore_or_purge.relations,
+            restore_or_purge.places
+        ) WITH ORDINALITY AS listed (deleted_at, id, user_id, relation, place, number)
+        WHERE listed.number = ANY (v_refused)
+            AND listed.number = ANY (v_there)
+        ORDER BY listed.number;
+        GET DIAGNOSTICS restore_or_purge.refused = ROW_COUNT;
+    END IF;
+
+    -- The others, in one part where it is known who refuses, else in two.
+    FOR v_part IN
+        SELECT
+            array_agg(listed.relation ORDER BY listed.number) AS relations,
+            array_agg(listed.place ORDER BY listed.number) AS places,
+            array_agg(listed.id ORDER BY listed.number) AS ids,
+            array_agg(listed.user_id ORDER BY listed.number) AS users,
+            array_agg(listed.created_at ORDER BY listed.number) AS created_ats,
+            array_agg(listed.deleted_at ORDER BY listed.number) AS deleted_ats
+        FROM unnest(
+            restore_or_purge.relations,
+            restore_or_purge.places,
+            restore_or_purge.ids,
+            restore_or_purge.users,
+            restore_or_purge.created_ats,
+            restore_or_purge.deleted_ats
+        ) WITH ORDINALITY
+            AS listed (relation, place, id, user_id, created_at, deleted_at, number)
+        WHERE listed.number <> ALL (v_refused)
+        GROUP BY v_refused = '{}' AND listed.number > v_size / 2
+        ORDER BY min(listed.number)
+    LOOP
+        v_result := restore_or_purge(
+            restore_or_purge.operation,
+            restore_or_purge.max_attempts - restore_or_purge.attempts,
+            v_part.relations,
+            v_part.places,
+            v_part.ids,
+            v_part.users,
+            v_part.created_ats,
+            v_part.deleted_ats
+        );
+        restore_or_purge.done := restore_or_purge.done + v_result.done;
+        restore_or_purge.refused := restore_or_purge.refused + v_result.refused;
+        restore_or_purge.attempts := restore_or_purge.attempts + v_result.attempts;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION
+    restore_or_purge(
+        text,
+        integer,
+        oid[],
+        tid[],
+        notification_id[],
+        notification_user_id[],
+        notification_created_at[],
+        timestamptz[]
+    )
+IS
+    'For restore_next_batch() and purge_notifications(), which are what to call: restores or purges '
+    'the listed notifications, and returns how many it has done, how many refused and were noted, '
+    'and how many attempts that took.';
+-- end of sql/undo/restore_or_purge.sql
+
+-- frozen copy of sql/undo/try_restore_or_purge.sql
+-- Restores or purges all of the listed notifications, or none and tells what refused:
+--
+--     SELECT * FROM try_restore_or_purge(
+--         'restore', '{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}'
+--     );
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION try_restore_or_purge(
+    operation text,
+    relations oid[],
+    places tid[],
+    ids notification_id[],
+    users notification_user_id[],
+    created_ats notification_created_at[],
+    OUT code text,
+    OUT detail text,
+    OUT kept bigint[]
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_done bigint[];
+BEGIN
+    BEGIN
+        -- From here on a deferred constraint refuses at the end of the statement that offends it,
+        -- not in a COMMIT for all that the transaction has done.
+        SET CONSTRAINTS ALL IMMEDIATE;
+        IF try_restore_or_purge.operation = 'restore' THEN
+            v_done := restore_listed_notifications(
+                try_restore_or_purge.relations,
+                try_restore_or_purge.places,
+                try_restore_or_purge.ids,
+                try_restore_or_purge.users,
+                try_restore_or_purge.created_ats
+            );
+        ELSE
+            v_done := purge_listed_notifications(
+                try_restore_or_purge.relations,
+                try_restore_or_purge.places,
+                try_restore_or_purge.ids,
+                try_restore_or_purge.users,
+                try_restore_or_purge.created_ats
+            );
+        END IF;
+        IF cardinality(v_done) = cardinality(try_restore_or_purge.places) THEN
+            RETURN;
+        END IF;
+        try_restore_or_purge.kept := ARRAY(
+            SELECT generate_series(1::bigint, cardinality(try_restore_or_purge.places))
+            EXCEPT
+            SELECT unnest(v_done)
+        );
+        RAISE EXCEPTION USING
+            ERRCODE = 'triggered_data_change_violation',
+            MESSAGE = CASE try_restore_or_purge.operation
+                WHEN 'restore' THEN
+                    'a trigger or rule keeps it deleted, or writes another deleted_at'
+                ELSE
+                    'a trigger or rule keeps it, or changes it instead of deleting it'
+            END;
+    EXCEPTION
+        WHEN assert_failure OR OTHERS THEN
+            -- No notification refuses where somebody is in the way, the caller has had enough, or
+            -- the server lacks or has lost something: that is for the caller.
+            IF left(SQLSTATE, 2) IN ('08', '25', '40', '53', '57', '58', 'XX')
+                OR SQLSTATE IN ('55006', '55P03')  -- object in use, lock not available
+            THEN
+                RAISE;
+            END IF;
+            GET STACKED DIAGNOSTICS
+                try_restore_or_purge.code = RETURNED_SQLSTATE,
+                try_restore_or_purge.detail = PG_EXCEPTION_DETAIL;
+            try_restore_or_purge.detail := concat_ws(
+                ': ',
+                SQLERRM,
+                CASE
+                    -- There it is the whole notification, which is nothing for a log.
+                    WHEN try_restore_or_purge.code NOT IN ('23502', '23514')
+                        THEN nullif(try_restore_or_purge.detail, '')
+                END
+            );
+    END;
+    -- What fails without any notification, as a missing right does, is nothing to be noted for one.
+    IF try_restore_or_purge.operation = 'restore' THEN
+        PERFORM restore_listed_notifications('{}', '{}', '{}', '{}', '{}');
+    ELSE
+        PERFORM purge_listed_notifications('{}', '{}', '{}', '{}', '{}');
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION
+    try_restore_or_purge(
+        text, oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    )
+IS
+    'For restore_or_purge(): restores or purges all of the listed notifications, in a '
+    'subtransaction. Where that fails it leaves all of them as they were, and returns the code and '
+    'detail of the error; kept: the positions of those that a trigger or rule keeps from it, where that is the reason.';
+-- end of sql/undo/try_restore_or_purge.sql
+
+-- frozen copy of sql/undo/warn_of_refused.sql
+-- Says how many notifications have just refused, and why the last of them did:
+--
+--     SELECT warn_of_refused('restore', 3);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION warn_of_refused(
+    operation text,
+    refused bigint
+)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF warn_of_refused.refused = 0 THEN
+        RETURN;
+    END IF;
+    RAISE WARNING USING
+        MESSAGE = format(
+            '%s %s: %s',
+            warn_of_refused.refused,
+            CASE warn_of_refused.operation
+                WHEN 'restore' THEN 'notifications cannot be restored'
+                ELSE 'notifications cannot be purged'
+            END,
+            (
+                SELECT f.detail
+                FROM notification_cleanup_refused AS f
+                WHERE f.operation = warn_of_refused.operation
+                ORDER BY f.number DESC
+                LIMIT 1
+            )
+        ),
+        HINT = 'notification_cleanup_refused tells which, and why. They are tried again after a day.';
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION warn_of_refused(text, bigint) IS
+    'For restore_next_batch() and purge_notifications(): a warning that this many notifications have '
+    'just refused to be restored or purged, with the reason of the last one.';
+-- end of sql/undo/warn_of_refused.sql
 
 -- frozen copy of sql/doctor/notification_cleanup_health.sql
 -- What a monitor asks, in one row.
@@ -6633,9 +7338,36 @@ SELECT set_config(
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
 DROP VIEW notification_cleanup_health;
+DROP FUNCTION warn_of_refused(text, bigint);
+DROP FUNCTION try_restore_or_purge(
+        text, oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    );
+DROP FUNCTION restore_or_purge(
+        text,
+        integer,
+        oid[],
+        tid[],
+        notification_id[],
+        notification_user_id[],
+        notification_created_at[],
+        timestamptz[]
+    );
 DROP FUNCTION restore_notifications(bigint);
 DROP FUNCTION restore_next_batch(bigint, integer);
+DROP FUNCTION restore_listed_notifications(
+        oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    );
+DROP FUNCTION restore_batch(bigint, integer, integer);
+DROP FUNCTION refused_notifications(text, timestamptz, timestamptz);
 DROP FUNCTION purge_notifications(interval, integer);
+DROP FUNCTION purge_next_batch(interval, integer);
+DROP FUNCTION purge_listed_notifications(
+        oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    );
+DROP FUNCTION find_listed_notifications(
+        oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    );
+DROP FUNCTION check_delete_rules();
 DROP FUNCTION notification_column_problems();
 DROP FUNCTION check_notification_columns();
 DROP FUNCTION warn_without_index();

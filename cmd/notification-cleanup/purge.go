@@ -12,7 +12,8 @@ func (a *app) purgeCommand() *cobra.Command {
 		GroupID: undo,
 		Short:   "delete for good what was soft-deleted longer than RETENTION ago",
 		Long: "Deletes for good what was soft-deleted longer than RETENTION ago, oldest first, " +
-			"batch by batch, by whomever it was soft-deleted. What is purged cannot be restored.",
+			"batch by batch, by whomever it was soft-deleted. What is purged cannot be restored. What a foreign " +
+			"key or a trigger refuses is noted and stepped over; then the exit status is 1.",
 		Example: "  notification-cleanup purge --retention '90 days' --dry-run\n" +
 			"  notification-cleanup purge --retention '90 days'",
 		Args: noArguments,
@@ -25,12 +26,18 @@ func (a *app) purge(ctx context.Context, _ []string) error {
 		SELECT count(*)
 		FROM notifications
 		WHERE deleted_at < now() - make_interval(secs => $1)`
-	const batch = `SELECT nullif(purge_notifications(make_interval(secs => $1), $2), 0)`
+	const batch = `SELECT purge_next_batch(make_interval(secs => $1), $2)`
+	const refused = `
+		SELECT count(*)
+		FROM notification_cleanup_refused
+		WHERE operation = 'purge'
+			AND deleted_at < now() - make_interval(secs => $1)`
 	retention := a.cfg.Retention.Seconds()
 	return a.repeat(ctx, chore{
-		doing:  "purging",
-		done:   "purged",
-		expect: query{expired, []any{retention}},
-		batch:  query{batch, []any{retention, a.cfg.BatchSize}},
+		doing:   "purging",
+		done:    "purged",
+		expect:  query{expired, []any{retention}},
+		batch:   query{batch, []any{retention, a.cfg.BatchSize}},
+		refused: query{refused, []any{retention}},
 	})
 }

@@ -22,6 +22,7 @@ type chore struct {
 	doing, done string
 	expect      query // how many notifications there are to do
 	batch       query
+	refused     query // how many refuse, and are stepped over
 }
 
 // repeat does a chore, and prints how many notifications that were, also when it fails. With
@@ -40,7 +41,27 @@ func (a *app) repeat(ctx context.Context, c chore) error {
 		return err
 	}
 	a.log.Info(c.done, "notifications_"+c.done, total)
-	return errors.Join(err, a.writeCount(c.done, total))
+	err = errors.Join(err, a.writeCount(c.done, total))
+	if err != nil {
+		return err
+	}
+	return a.checkRefused(ctx, c)
+}
+
+// checkRefused is an error where notifications refuse, now or within the last day.
+func (a *app) checkRefused(ctx context.Context, c chore) error {
+	refused, err := database.Transaction[int64](ctx, a.db, c.refused.sql, c.refused.args...)
+	if err != nil {
+		return fmt.Errorf("count what refuses: %w", err)
+	}
+	if refused > 0 {
+		return fmt.Errorf(
+			"%s notifications refuse to be %s: notification_cleanup_refused tells which, and why",
+			terminal.Number(refused),
+			c.done,
+		)
+	}
+	return nil
 }
 
 func (a *app) repeatBatch(ctx context.Context, c chore, expected int64) (total int64, err error) {

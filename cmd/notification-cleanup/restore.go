@@ -17,7 +17,8 @@ func (a *app) restoreCommand() *cobra.Command {
 		Short:   "undo one run",
 		Long: "Brings back what a run deleted and is still there, batch by batch. " +
 			"It can be stopped and called again. The next run with the same limits deletes the same " +
-			"again, unless the cleanup is suspended.",
+			"again, unless the cleanup is suspended. What a constraint or a trigger refuses is noted " +
+			"and stepped over; then the exit status is 1.",
 		Example: "  notification-cleanup restore 7 --dry-run\n" +
 			"  notification-cleanup restore 7 --suspend 'run 7 deleted too much'",
 		Args: takesRunID,
@@ -32,10 +33,17 @@ func (a *app) restore(ctx context.Context, args []string) error {
 		}
 	}
 	const batch = `SELECT restore_next_batch($1::text::bigint, $2)`
+	const refused = `
+		SELECT count(*)
+		FROM notification_cleanup_refused AS f
+		JOIN notification_cleanup_runs AS r ON r.started_at = f.deleted_at
+		WHERE f.operation = 'restore'
+			AND r.id = $1::text::bigint`
 	return a.repeat(ctx, chore{
-		doing:  "restoring",
-		done:   "restored",
-		expect: query{restorableQuery, []any{args[0]}},
-		batch:  query{batch, []any{args[0], a.cfg.BatchSize}},
+		doing:   "restoring",
+		done:    "restored",
+		expect:  query{restorableQuery, []any{args[0]}},
+		batch:   query{batch, []any{args[0], a.cfg.BatchSize}},
+		refused: query{refused, []any{args[0]}},
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -94,5 +95,38 @@ func TestUndoOfARunThatIsNoneIsAMistakeOfTheCaller(t *testing.T) {
 	stdout, stderr, status := command(t, d, nil, "restore", "7")
 	if status != 2 || stdout != "" || !strings.Contains(stderr, "notification_cleanup_runs") {
 		t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
+	}
+}
+
+func TestTheProgramSaysWhatRefusesToComeBackOrToGo(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		trigger, stdout string
+		arguments       []string
+	}{
+		"restore": {"UPDATE", `{"notifications_restored":900}`, []string{"restore", "1"}},
+		"purge":   {"DELETE", `{"notifications_purged":900}`, []string{"purge", "--retention", "1us"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.New(t)
+			d.Insert(pgtest.Alice, "read", 1, 1001)
+			d.Cleanup("")
+			d.Exec(`
+				CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+				BEGIN
+					RAISE EXCEPTION 'on hold';
+				END $$;
+				CREATE TRIGGER refuse BEFORE ` + test.trigger + ` ON notifications
+				FOR EACH ROW WHEN (OLD.` + pgtest.FirstNotification + `) EXECUTE FUNCTION refuse()`)
+			for _, want := range []string{test.stdout, regexp.MustCompile("[0-9]+").ReplaceAllString(test.stdout, "0")} {
+				stdout, stderr, status := command(t, d, nil, test.arguments...)
+				if status != 1 || stdout != want+"\n" ||
+					!strings.Contains(stderr, "1 notifications refuse to be "+strings.TrimSuffix(name, "e")) ||
+					!strings.Contains(stderr, "notification_cleanup_refused") {
+					t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
+				}
+			}
+		})
 	}
 }

@@ -32,6 +32,7 @@ DECLARE
     v_created_at CONSTANT notification_created_at := (rehearse_cleanup_step.batch).created_ats[1];
     v_run notification_cleanup_runs;
     v_sweep record;
+    v_refused record;
     v_deleted_at timestamptz;
 BEGIN
     -- A number that no run has, nor a rehearsal in another session: none is missing afterwards.
@@ -70,7 +71,17 @@ BEGIN
         AND rehearse_cleanup_step.step = 'restore'
     THEN
         PERFORM restore_next_batch(v_run.id, 1);
-        SET CONSTRAINTS ALL IMMEDIATE;
+        -- Undo steps over what an error refuses, and notes it.
+        SELECT
+            f.sqlstate,
+            f.detail
+        INTO v_refused
+        FROM notification_cleanup_refused AS f
+        WHERE f.deleted_at = v_run.started_at
+            AND f.sqlstate <> '27000';
+        IF FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = v_refused.sqlstate, MESSAGE = v_refused.detail;
+        END IF;
         PERFORM
         FROM notifications AS n
         WHERE n.id = v_id

@@ -38,6 +38,7 @@ WITH RECURSIVE entry_points (purpose, routine) AS (
         ('undo', 'suspend_notification_cleanup'),
         ('undo', 'resume_notification_cleanup'),
         ('purge', 'purge_notifications'),
+        ('purge', 'purge_next_batch'),
         ('watch', 'notification_cleanup_doctor'),
         ('watch', 'preview_notification_cleanup'),
         ('watch', 'preview_notification_limits'),
@@ -79,6 +80,9 @@ on_relations (purpose, relation, privilege, column_names) AS (
         ('undo', 'notification_cleanup_batches', 'DELETE', NULL),
         ('undo', 'notification_cleanup_open_runs', 'SELECT', NULL),
         ('undo', 'notification_cleanup_open_runs', 'DELETE', NULL),
+        ('undo', 'notification_cleanup_refused', 'SELECT', NULL),
+        ('undo', 'notification_cleanup_refused', 'INSERT', NULL),
+        ('undo', 'notification_cleanup_refused', 'DELETE', NULL),
         ('undo', 'notification_cleanup_suspension', 'SELECT', NULL),
         ('undo', 'notification_cleanup_suspension', 'INSERT', NULL),
         ('undo', 'notification_cleanup_suspension', 'UPDATE', NULL),
@@ -92,6 +96,9 @@ on_relations (purpose, relation, privilege, column_names) AS (
         -- It locks what it deletes.
         ('purge', 'notifications', 'UPDATE', '{deleted_at}'),
         ('purge', 'notifications', 'DELETE', NULL),
+        ('purge', 'notification_cleanup_refused', 'SELECT', NULL),
+        ('purge', 'notification_cleanup_refused', 'INSERT', NULL),
+        ('purge', 'notification_cleanup_refused', 'DELETE', NULL),
         (
             'watch',
             'notifications',

@@ -88,7 +88,7 @@ func TestModel(t *testing.T) {
 				d.Exec("TRUNCATE " + table)
 				d.Exec(`
 					TRUNCATE notification_cleanup_runs, notification_cleanup_batches,
-						notification_cleanup_open_runs RESTART IDENTITY`)
+						notification_cleanup_open_runs, notification_cleanup_refused RESTART IDENTITY`)
 				m := &model{d: d, max: 1}
 				m.Insert(t)
 				t.Repeat(rapid.StateMachineActions(m)) // the exported methods, and Check after each

@@ -41,7 +41,7 @@ var uses = map[string][]string{
 		"SELECT * FROM notification_cleanup_runs",
 	},
 	"purge": {
-		"SELECT purge_notifications('1 microsecond', 10)",
+		"SELECT purge_notifications('1 microsecond', 2000)",
 	},
 	"watch": {
 		"SELECT * FROM preview_notification_cleanup()",
@@ -72,6 +72,15 @@ func withRuns(t *testing.T) (d *pgtest.Database, role string) {
 	d.Insert(pgtest.Bob, "read", 2001, 2901)
 	d.Cleanup("")
 	d.Plan("900")
+	// One refuses to be restored, and to be purged.
+	d.Exec(`
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+		CREATE TRIGGER refuse_update BEFORE UPDATE ON notifications
+		FOR EACH ROW WHEN (NEW.deleted_at IS NULL AND OLD.` + pgtest.FirstNotification + `)
+		EXECUTE FUNCTION refuse();
+		CREATE TRIGGER refuse_delete BEFORE DELETE ON notifications
+		FOR EACH ROW WHEN (OLD.` + pgtest.FirstNotification + `)
+		EXECUTE FUNCTION refuse()`)
 	return d, d.Role()
 }
 

@@ -154,21 +154,27 @@ func TestUndoHasNoDeadlockWithTheApplication(t *testing.T) {
 	wantRestored(d, 901, "")
 }
 
-// The undo has taken its snapshot, but locked nothing yet.
+// The undo has taken its snapshot, but locked nothing yet: the view waits there.
 func TestUndoTakesWhatMovesUnderIt(t *testing.T) {
 	t.Parallel()
-	d := pgtest.New(t)
+	d := pgtest.Adopt(t, tableWith("messages", "(id)"), indexesOf("messages"), `
+		CREATE FUNCTION pause() RETURNS boolean LANGUAGE plpgsql AS $$
+		BEGIN
+			IF current_query() LIKE '%restore_next_batch%' THEN
+				PERFORM pg_advisory_xact_lock_shared(1);
+			END IF;
+			RETURN true;
+		END $$;
+		CREATE VIEW notifications AS SELECT ctid, tableoid, * FROM messages WHERE pause()`)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Cleanup("")
-	d.Pause()
 	other := d.OpenSession()
 	other.Exec("SELECT pg_advisory_lock(1)")
 	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
 	d.Eventually(restoreWaits)
 	other.Exec(
-		"UPDATE notifications SET user_id = " + pgtest.Key(
-			pgtest.Bob,
-		) + ", created_at = now() WHERE deleted_at IS NOT NULL",
+		"UPDATE messages SET user_id = " + pgtest.Key(pgtest.Bob) +
+			", created_at = now() WHERE deleted_at IS NOT NULL",
 	)
 	other.Exec("SELECT pg_advisory_unlock(1)")
 	if n := result(); n == nil || *n != 901 {

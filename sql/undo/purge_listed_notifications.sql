@@ -1,0 +1,65 @@
+-- Deletes the listed notifications for good, which the caller has locked, and returns the positions
+-- of those that are gone then; never a live one. All or none: whatever refuses one of them is an
+-- error.
+--
+--     SELECT purge_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
+CREATE OR REPLACE FUNCTION purge_listed_notifications(
+    relations oid[],
+    places tid[],
+    ids notification_id[],
+    users notification_user_id[],
+    created_ats notification_created_at[]
+)
+RETURNS bigint[]  -- positions in the list
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- By the place (ctid), in the one partition that can have the row: not by hashing or sorting the
+-- whole table for a list of it.
+SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_sort = off
+SET random_page_cost = 0
+AS $$
+DECLARE
+    -- Only where Citus has to find the shard: all of a list lies in one.
+    v_users CONSTANT notification_user_id[] := CASE
+        WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
+    END;
+    v_numbers bigint[];
+BEGIN
+    -- Relation, place and id together are the row that was locked: an id may stand in several
+    -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
+    -- once for each row.
+    WITH deleted AS (
+        DELETE FROM notifications AS n
+        USING unnest(
+            purge_listed_notifications.relations,
+            purge_listed_notifications.places,
+            purge_listed_notifications.ids,
+            purge_listed_notifications.users,
+            purge_listed_notifications.created_ats
+        ) WITH ORDINALITY AS listed (relation, place, id, user_id, created_at, number)
+        WHERE n.tableoid = listed.relation
+            AND n.ctid = listed.place
+            AND n.id = listed.id
+            AND (n.deleted_at IS NOT NULL) IS TRUE
+            AND (v_users IS NULL OR n.user_id = ANY (v_users))
+            AND (n.user_id = listed.user_id OR n.user_id IS NULL)
+            AND (n.created_at = listed.created_at OR n.created_at IS NULL)
+        RETURNING listed.number
+    )
+    SELECT array_agg(d.number)
+    INTO v_numbers
+    FROM deleted AS d;
+    RETURN v_numbers;
+END
+$$;
+COMMENT ON FUNCTION
+    purge_listed_notifications(
+        oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    )
+IS
+    'For restore_or_purge(), and to try one: deletes the listed notifications that are soft-deleted '
+    'and still where they are said to lie, and returns the positions of those that are gone then.';
