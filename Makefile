@@ -98,19 +98,19 @@ go_test = with-postgres -env TEST_DATABASE_URL go test -count=1 -p 2
 suites = $$(go list ./... | grep -v '/sql/test/long$$')
 
 .PHONY: test
-test: build pg-cron pgbouncer .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
+test: build german pg-cron pgbouncer .build/goose ## all tests, on a throw-away PostgreSQL or $TEST_DATABASE_URL
 	@$(go_test) -skip '$(SKIP)' $(suites)
 
 .PHONY: test-short
-test-short: build pg-cron pgbouncer .build/goose ## the same with fewer random cases
+test-short: build german pg-cron pgbouncer .build/goose ## the same with fewer random cases
 	@$(go_test) -skip '$(SKIP)' -short $(suites)
 
 .PHONY: test-long
-test-long: build postgresql ## 10,000 random sequences of operations, 400 kills, an application at work, a full disk
+test-long: build postgresql german ## 10,000 random sequences of operations, 400 kills, an application at work, a full disk
 	@$(go_test) -timeout 1h $(LONG) -rounds $(ROUNDS)
 
 .PHONY: test-matrix
-test-matrix: build postgresql pgbouncer .build/goose ## all tests on PostgreSQL 14 to 18, whose servers come from npm; VERSIONS='14 18' picks some
+test-matrix: build postgresql german pgbouncer .build/goose ## all tests on PostgreSQL 14 to 18, whose servers come from npm; VERSIONS='14 18' picks some
 	@VERSIONS='$(VERSIONS)' .ci/matrix $(MAKE) --no-print-directory test SKIP='^TestPgCron$$$$'
 
 .PHONY: test-citus
@@ -119,7 +119,7 @@ test-citus: build ## the model, the interleavings and the kills on a Citus clust
 		go test -count=1 -timeout 1h -p 1 -parallel 3 -skip '^TestTheNaive' $(CITUS)
 
 .PHONY: mutate
-mutate: build pg-cron .build/goose ## break clauses one by one, a test must go red each time; ONLY=regexp picks some, JOBS=2 at a time
+mutate: build german pg-cron .build/goose ## break clauses one by one, a test must go red each time; ONLY=regexp picks some, JOBS=2 at a time
 	@go run ./sql/test/mutate -jobs $(JOBS) -skip '$(SLOW)' -only '$(value ONLY)'
 
 .PHONY: lint
@@ -157,6 +157,14 @@ postgresql:
 # An extension for the newest server, known by the file it brings.
 extension = @[ -n "$$PG_BIN" ] || for version in $$(ls /usr/lib/postgresql 2>/dev/null | sort -n | tail -n 1); do \
 	[ -e /usr/share/postgresql/$$version/extension/$(1).control ] || { $(call apt_install,postgresql-$$version-$(2)); }; done
+
+# The tests run in a database that speaks German, too.
+.PHONY: german
+german: postgresql
+	@locale -a | grep -qix 'de_DE.utf-*8' || { \
+		[ -e /usr/share/i18n/locales/de_DE ] || { $(call apt_install,locales); }; \
+		[ "$$(id -u)" = 0 ] && sudo= || sudo='sudo -n'; \
+		$$sudo localedef -i de_DE -f UTF-8 de_DE.UTF-8; }
 
 .PHONY: plpgsql-check
 plpgsql-check: postgresql

@@ -77,10 +77,10 @@ BEGIN
                         v_name,
                         v_holder
                     ),
-                    HINT = 'notification-cleanup migrate up goes on to build it under another name. '
+                    HINT = E'notification-cleanup migrate up goes on to build it under another name. '
                         'By hand, once all migrations are applied, in psql: '
                         'SELECT statement FROM notification_cleanup_indexes() '
-                        'WHERE statement IS NOT NULL \gexec';
+                        'WHERE statement IS NOT NULL \\gexec';
             ELSE
                 v_to_build := v_to_build || v_purpose;
             END IF;

@@ -1420,8 +1420,8 @@ WITH unfinished AS (
             WHERE a.datname = current_database()
                 AND (a.state <> 'idle' OR a.state_change > now() - interval '5 seconds')
                 AND (
-                    a.query LIKE '%cleanup\_next\_batch%'
-                    OR a.query LIKE '%cleanup\_notifications\_in\_batches%'
+                    strpos(a.query, 'cleanup_next_batch') > 0
+                    OR strpos(a.query, 'cleanup_notifications_in_batches') > 0
                 )
         )
 )
@@ -1912,6 +1912,8 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
+-- It compares what the server prints of an index.
+SET quote_all_identifiers = off
 SET jit = off
 AS $$
 BEGIN
@@ -2084,12 +2086,12 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cleanup_indexes() IS
-'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
+E'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
 'purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
 'a view of several tables does not tell.
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
 'partitions to come. In psql: '
-'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
+'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \\gexec';
 -- end of sql/doctor/notification_cleanup_indexes.sql
 
 -- frozen copy of sql/doctor/notification_cron_jobs.sql
@@ -2142,9 +2144,9 @@ BEGIN
         ) AS d ON true
         WHERE j.database = current_database()
             AND (
-                j.command LIKE '%cleanup\_notifications%'
-                OR j.command LIKE '%purge\_notifications%'
-                OR j.command LIKE '%notification\_cleanup\_runs%'
+                strpos(j.command, 'cleanup_notifications') > 0
+                OR strpos(j.command, 'purge_notifications') > 0
+                OR strpos(j.command, 'notification_cleanup_runs') > 0
             )
     $jobs$;
 END
@@ -2278,6 +2280,8 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
+-- It compares what the server prints of an index.
+SET quote_all_identifiers = off
 -- Only the scan of a whole table shows what each of its columns is to the view.
 SET enable_indexscan = off
 SET enable_indexonlyscan = off
@@ -2334,7 +2338,7 @@ BEGIN
             ) AS relation,
             -- Takes the alias away: the pattern matches that, or a whole literal, which stays.
             -- In E'', because standard_conforming_strings may be off.
-            E'(\'[^\']*\')|(?<!\\w)'
+            E'(''[^'']*'')|(?<!\\w)'
                 || regexp_replace(quote_ident(s.node ->> 'Alias'), E'(\\W)', E'\\\\\\1', 'g')
                 || E'\\.' AS alias,
             s.node #>> '{Output,0}' AS user_id,
@@ -3413,9 +3417,9 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cleanup_grants(regrole, text[]) IS
-'The GRANT statements that a role needs for some uses: clean up, undo, purge, watch (doctor, health, '
+E'The GRANT statements that a role needs for some uses: clean up, undo, purge, watch (doctor, health, '
 'history), schedule (with pg_cron) and replicas (max_replica_lag). In psql as the owner: '
-'SELECT notification_cleanup_grants(''cleaner'', ''{clean up, undo}'') \gexec';
+'SELECT notification_cleanup_grants(''cleaner'', ''{clean up, undo}'') \\gexec';
 -- end of sql/rights/notification_cleanup_grants.sql
 
 -- frozen copy of sql/rights/notification_cleanup_privileges.sql
@@ -5919,9 +5923,9 @@ BEGIN
     IF v_tables IS NOT NULL THEN
         RAISE WARNING USING
             MESSAGE = 'no valid index serves the cleanup on ' || v_tables,
-            HINT = 'notification-cleanup migrate up builds it, or prints what the table behind a view '
+            HINT = E'notification-cleanup migrate up builds it, or prints what the table behind a view '
                 'lacks. In psql: SELECT statement FROM notification_cleanup_indexes() '
-                'WHERE statement IS NOT NULL \gexec';
+                'WHERE statement IS NOT NULL \\gexec';
     END IF;
 END
 $$;

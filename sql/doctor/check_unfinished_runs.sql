@@ -23,8 +23,8 @@ WITH unfinished AS (
             WHERE a.datname = current_database()
                 AND (a.state <> 'idle' OR a.state_change > now() - interval '5 seconds')
                 AND (
-                    a.query LIKE '%cleanup\_next\_batch%'
-                    OR a.query LIKE '%cleanup\_notifications\_in\_batches%'
+                    strpos(a.query, 'cleanup_next_batch') > 0
+                    OR strpos(a.query, 'cleanup_notifications_in_batches') > 0
                 )
         )
 )

@@ -11,6 +11,8 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
+-- It compares what the server prints of an index.
+SET quote_all_identifiers = off
 SET jit = off
 AS $$
 BEGIN
@@ -182,9 +184,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION notification_cleanup_indexes() IS
-'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
+E'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
 'purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
 'a view of several tables does not tell.
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
 'partitions to come. In psql: '
-'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \gexec';
+'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \\gexec';

@@ -46,9 +46,9 @@ BEGIN
         ) AS d ON true
         WHERE j.database = current_database()
             AND (
-                j.command LIKE '%cleanup\_notifications%'
-                OR j.command LIKE '%purge\_notifications%'
-                OR j.command LIKE '%notification\_cleanup\_runs%'
+                strpos(j.command, 'cleanup_notifications') > 0
+                OR strpos(j.command, 'purge_notifications') > 0
+                OR strpos(j.command, 'notification_cleanup_runs') > 0
             )
     $jobs$;
 END

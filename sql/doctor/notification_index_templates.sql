@@ -12,6 +12,8 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
+-- It compares what the server prints of an index.
+SET quote_all_identifiers = off
 -- Only the scan of a whole table shows what each of its columns is to the view.
 SET enable_indexscan = off
 SET enable_indexonlyscan = off
@@ -68,7 +70,7 @@ BEGIN
             ) AS relation,
             -- Takes the alias away: the pattern matches that, or a whole literal, which stays.
             -- In E'', because standard_conforming_strings may be off.
-            E'(\'[^\']*\')|(?<!\\w)'
+            E'(''[^'']*'')|(?<!\\w)'
                 || regexp_replace(quote_ident(s.node ->> 'Alias'), E'(\\W)', E'\\\\\\1', 'g')
                 || E'\\.' AS alias,
             s.node #>> '{Output,0}' AS user_id,

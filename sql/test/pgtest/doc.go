@@ -22,6 +22,7 @@
 //   - undo: restore and purge;
 //   - safety: arguments, rights, search_path;
 //   - types: what the columns may be, and what follows when they change;
+//   - odd: settings that a database may have; each of them alone in long;
 //   - adoption: an application's tables, views and partitions, migrations, the README;
 //   - doctor, with health; pgcron;
 //   - model: random operations, compared with a model; on Citus, too.

@@ -32,7 +32,7 @@ func (d *Database) WantJob(went string) {
 		WHERE severity = 'failure'`)
 
 	d.Exec("SELECT cleanup_notifications()")
-	if _, stderr, status := d.Program(nil, "purge", "-retention", "1us"); status != 0 {
+	if _, stderr, status := d.Program(nil, "purge", "--retention", "1us"); status != 0 {
 		d.T.Errorf("purge: exit status %d: %s", status, stderr)
 	}
 	if got := d.Numbers("deleted_at IS NOT NULL"); got != "" {

@@ -1,0 +1,9 @@
+package odd
+
+import (
+	"testing"
+
+	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
