@@ -1,6 +1,8 @@
 package run
 
 import (
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -54,6 +56,74 @@ func TestARunWhoseTableIsRewrittenIsPlannedAnew(t *testing.T) {
 					t.Errorf("the record is %+v", run)
 				}
 				d.WantQueue(0)
+			})
+		}
+	}
+}
+
+// upheavals are what else may become of all rows in the middle of a run: the table stays in its
+// file, or comes back from a dump.
+var upheavals = map[string]string{
+	"each row deleted and inserted": `
+		CREATE TABLE saved AS TABLE notifications;
+		DELETE FROM notifications;
+		INSERT INTO notifications SELECT * FROM saved`,
+	"each row updated": "UPDATE notifications SET title = 'new'",
+	"a dump restored over it": `
+		CREATE TABLE saved AS TABLE notifications;
+		DROP TABLE notifications;
+		CREATE TABLE notifications (LIKE saved);
+		ALTER TABLE notifications ADD PRIMARY KEY (id);
+		INSERT INTO notifications SELECT * FROM saved`,
+	"the files swapped": `
+		CREATE TABLE packed (LIKE notifications INCLUDING ALL);
+		INSERT INTO packed SELECT * FROM notifications ORDER BY created_at DESC;
+		BEGIN;
+		ALTER TABLE notifications RENAME TO former;
+		ALTER TABLE packed RENAME TO notifications;
+		DROP TABLE former;
+		COMMIT`,
+	"half deleted": "DELETE FROM notifications WHERE " + pgtest.NotificationNumber + " % 2 = 0",
+	"half unread": "UPDATE notifications SET status = 'unread' WHERE " +
+		pgtest.NotificationNumber + " % 2 = 0",
+}
+
+// Whatever happens, and wherever in the run: each finished run says what became of each
+// notification that it planned, and nothing else was deleted than what the records say.
+func TestAFinishedRunAccountsForAllThatItPlanned(t *testing.T) {
+	t.Parallel()
+	all := maps.Clone(rewrites)
+	maps.Copy(all, upheavals)
+	for name, upheaval := range all {
+		for _, batches := range []int{0, 2, 4} { // of the four that there are
+			t.Run(fmt.Sprint(name, " after ", batches), func(t *testing.T) {
+				t.Parallel()
+				d := pgtest.New(t)
+				d.Insert(pgtest.Alice, "read", 1, 1001)
+				run := d.Plan("100, 100, batch_size => 250")
+				for range batches {
+					d.Batch(run)
+				}
+				d.Exec(upheaval)
+				d.Exec("CALL cleanup_notifications_in_batches(100, 100, batch_size => 250)")
+				d.WantNone(name, "a finished run does not account for all", `
+					SELECT r::text
+					FROM notification_cleanup_runs AS r
+					WHERE finished_at IS NOT NULL
+						AND notifications_planned <>
+							notifications_deleted + notifications_skipped + notifications_changed`)
+				d.WantNone(name, "a record is not what was deleted", `
+					SELECT r::text
+					FROM notification_cleanup_runs AS r
+					WHERE notifications_deleted < (
+						SELECT count(*) FROM notifications AS n WHERE n.deleted_at = r.started_at
+					)`)
+				d.WantQueue(0)
+				const over = "SELECT coalesce(sum(deletable_notifications), 0) FROM" +
+					" preview_notification_cleanup(100, 100)"
+				if n := pgtest.One[int](d, over); n != 0 {
+					t.Errorf("%d are left to be deleted", n)
+				}
 			})
 		}
 	}
