@@ -85,6 +85,11 @@ bench-growth: build postgresql ## a row by the number of users over the limit, a
 bench-citus: build postgresql ## one node with a cluster of three, N=1000000 notifications
 	@DATABASE_URL= with-postgres -durable -citus go run ./sql/bench -citus -n $(N)
 
+.PHONY: pictures
+pictures: build postgresql ## draw the pictures of the documents, from sql/bench/results.json and a real run
+	@go run ./sql/pictures sql/pictures
+	@DATABASE_URL= with-postgres sh -c '$(demo_database) && go run ./sql/pictures -terminal sql/pictures'
+
 .PHONY: psql
 psql: build postgresql ## a psql shell on a throw-away database with N=200000 made-up notifications
 	@DATABASE_URL= with-postgres sh -c '$(demo_database) && psql "$$DATABASE_URL"'

@@ -125,7 +125,7 @@ func pause() (string, error) {
 		point{"two workers, 0", of("program, 2 workers")},
 		point{"one statement for all", of("one statement")},
 	)
-	c := newCanvas(760, 60+float64ToInt(float64(len(points))*28), "The 99th percentile of an"+
+	c := newCanvas(760, 60+28*len(points), "The 99th percentile of an"+
 		" application's operations in the median second, beside a run with different pauses.")
 	c.text(10, 22, "title", "The slowest hundredth of an application's operations takes at least, in ms")
 	most := 0.0
@@ -149,8 +149,6 @@ func pause() (string, error) {
 	c.text(10, 52+float64(len(points))*28, "small muted", "The lengths are logarithms.")
 	return c.end()
 }
-
-func float64ToInt(f float64) int { return int(math.Round(f)) }
 
 // series is a line of a chart.
 type series struct {
@@ -194,7 +192,9 @@ func (c *canvas) lines(x float64, title string, all []series) {
 			px, py := at(j, p)
 			path += fmt.Sprintf("%s%.1f %.1f", map[bool]string{true: "M", false: "L"}[j == 0], px, py)
 			c.add(`<circle cx="%.1f" cy="%.1f" r="4" class="%s"/>`, px, py, s.dot)
-			c.text(px, py-8, "small middle", number(p.value))
+			if i == 0 { // the others are read from the scale
+				c.text(px, py-8, "small middle", number(p.value))
+			}
 		}
 		c.add(`<path d="%s" class="%s"/>`, path, s.line)
 		lx := x + 4 + float64(i)*112

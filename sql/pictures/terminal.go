@@ -27,7 +27,13 @@ func session() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		lines = append(append(lines, "$ "+command), append(shown, "")...)
+		lines = append(lines, "$ "+command)
+		for _, line := range append(shown, "") {
+			for runes := []rune(line); len(runes) > columns; runes = []rune(line) {
+				lines, line = append(lines, string(runes[:columns])), string(runes[columns:])
+			}
+			lines = append(lines, line)
+		}
 	}
 	c := newCanvas(760, 40+len(lines)*18, "A terminal: preview, run with its progress bar, and undo.")
 	c.add(`<rect x="1" y="1" width="758" height="%d" rx="8" class="panel"/>`, 38+len(lines)*18)
