@@ -23,7 +23,8 @@
 //   - safety: arguments, rights, search_path;
 //   - types: what the columns may be, and what follows when they change;
 //   - odd: settings that a database may have; each of them alone in long;
-//   - adoption: an application's tables, views and partitions, migrations, the README;
+//   - adoption: an application's tables, views and partitions, migrations;
+//   - recipes: each block of RECIPES.md; documents: the reference, links, pictures;
 //   - doctor, with health; pgcron;
 //   - model: random operations, compared with a model; on Citus, too.
 //
