@@ -10,6 +10,8 @@ DECLARE
     v_schema CONSTANT text := current_schema();
     v_table CONSTANT regclass := to_regclass(format('%I.notifications', current_schema()));
     v_kind "char";
+    v_plan json;
+    v_hides_deleted boolean := false;
     v_problems text;
     v_taken text;
     v_refusal json;
@@ -60,6 +62,7 @@ DECLARE
         notification_shards,
         notification_stats,
         notification_tables,
+        notification_view_hides_deleted,
         open_notification_cleanup,
         pace_after_batch,
         pace_notification_cleanup,
@@ -145,6 +148,23 @@ BEGIN
     FROM pg_class AS c
     WHERE c.oid = v_table;
 
+    -- What the view and this condition exclude together, the planner does not read. Dynamic, because
+    -- no other table is to be planned, and the table may not be there.
+    IF v_kind = 'v' AND EXISTS (
+        SELECT
+        FROM pg_attribute AS a
+        WHERE a.attrelid = v_table
+            AND a.attname = 'deleted_at'
+    ) THEN
+        PERFORM set_config('constraint_exclusion', 'on', true);
+        EXECUTE format(
+            'EXPLAIN (FORMAT JSON) SELECT FROM %s WHERE deleted_at IS NOT NULL',
+            v_table
+        )
+        INTO v_plan;
+        v_hides_deleted := coalesce(v_plan #>> '{0,Plan,One-Time Filter}' = 'false', false);
+    END IF;
+
     -- Each column as it is stored: a domain of the application's stands for what it is made of.
     WITH RECURSIVE layers AS (
         SELECT
@@ -209,6 +229,9 @@ BEGIN
         WHERE c.attname = 'deleted_at'
             AND v_kind = 'v'
             AND NOT pg_column_is_updatable(v_table, c.attnum, false)
+        UNION ALL
+        SELECT 'the view hides what is soft-deleted, so that nothing could be restored or purged'
+        WHERE v_hides_deleted
         UNION ALL
         -- Through one, purge would read and lock all that was ever deleted, whatever its max_rows.
         SELECT 'the view must not be a security_barrier'
@@ -332,6 +355,12 @@ BEGIN
             'code', 'datatype_mismatch',
             'message', format('%s cannot be adopted: %s', v_table::text, v_problems),
             'hint', CASE
+                WHEN v_hides_deleted THEN format(
+                    'Nothing was changed. Leave out the condition on deleted_at: '
+                    'CREATE OR REPLACE VIEW %s AS ...; now it is %s',
+                    v_table,
+                    pg_get_viewdef(v_table, true)
+                )
                 WHEN v_kind = 'v' THEN format(
                     'Nothing was changed. A view can be given more columns, as its last ones: '
                     'CREATE OR REPLACE VIEW %I.notifications AS SELECT ..., ctid, tableoid '

@@ -518,6 +518,7 @@ BEGIN
         'triggers',
         'replica identity',
         'foreign keys',
+        'refused',
         'vacuum',
         'server',
         'suspension',
@@ -670,6 +671,9 @@ WITH columns AS (
 problems AS (
     SELECT p.problem
     FROM notification_column_problems() AS p
+    UNION ALL
+    SELECT 'the view hides what is soft-deleted, so that nothing can be restored or purged'
+    WHERE notification_view_hides_deleted()
     UNION ALL
     SELECT CASE
         WHEN c.attnum IS NULL
@@ -1218,6 +1222,39 @@ SELECT
         ORDER BY k.relation::text
     ) FILTER (WHERE NOT k.has_index) AS advice
 FROM keys AS k
+) AS result;
+
+                WHEN 'refused' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_refused.sql: what undo and purge have stepped over within the last day.
+WITH refused AS (
+    SELECT
+        f.operation,
+        count(*) AS notifications,
+        (array_agg(f.detail ORDER BY f.number DESC))[1] AS detail
+    FROM notification_cleanup_refused AS f
+    WHERE f.refused_at > now() - interval '1 day'
+    GROUP BY f.operation
+)
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    string_agg(
+        format('%s: %s refused, the last because %s', r.operation, r.notifications, r.detail),
+        '; '
+        ORDER BY r.operation
+    ) AS found,
+    'Mend that: SELECT * FROM notification_cleanup_refused; tells which. They are tried again after '
+    'a day, or at once when these rows are deleted.' AS advice
+FROM refused AS r
 ) AS result;
 
                 WHEN 'vacuum' THEN
@@ -2551,6 +2588,48 @@ COMMENT ON FUNCTION notification_tables() IS
 'a partitioned table. visible_share: the part of its pages that are all-visible, NULL for none.';
 -- end of sql/doctor/notification_tables.sql
 
+-- frozen copy of sql/doctor/notification_view_hides_deleted.sql
+-- Whether notifications is a view that cannot show what is soft-deleted, as with
+-- WHERE deleted_at IS NULL. Undo and purge would find nothing there.
+--
+--     SELECT notification_view_hides_deleted();
+--
+-- The planner tells: what two conditions exclude it does not read. A condition that it does not
+-- understand is found by the rehearsal.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_view_hides_deleted()
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+SET constraint_exclusion = on
+AS $$
+DECLARE
+    v_plan json;
+BEGIN
+    IF NOT EXISTS (
+        SELECT
+        FROM pg_class AS c
+        JOIN pg_attribute AS a ON a.attrelid = c.oid
+            AND a.attname = 'deleted_at'
+        WHERE c.oid = to_regclass('notifications')
+            AND c.relkind = 'v'
+    ) THEN
+        RETURN false;
+    END IF;
+    EXPLAIN (FORMAT JSON)
+    SELECT n.deleted_at
+    INTO v_plan
+    FROM notifications AS n
+    WHERE n.deleted_at IS NOT NULL;
+    RETURN coalesce(v_plan #>> '{0,Plan,One-Time Filter}' = 'false', false);
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_view_hides_deleted() IS
+'For the doctor: whether notifications is a view whose condition keeps out what is soft-deleted.';
+-- end of sql/doctor/notification_view_hides_deleted.sql
+
 -- frozen copy of sql/doctor/rehearse_cleanup_step.sql
 -- Does one step to the one notification of a batch that is not in the queue, looks at it, and takes
 -- all of it back:
@@ -3534,6 +3613,7 @@ on_relations (purpose, relation, privilege, column_names) AS (
         ('watch', 'notification_cleanup_runs', 'SELECT', NULL),
         ('watch', 'notification_cleanup_batches', 'SELECT', NULL),
         ('watch', 'notification_cleanup_open_runs', 'SELECT', NULL),
+        ('watch', 'notification_cleanup_refused', 'SELECT', NULL),
         ('watch', 'notification_cleanup_suspension', 'SELECT', NULL),
         ('watch', 'notification_cleanup_health', 'SELECT', NULL),
         -- It forgets old runs.
@@ -6439,7 +6519,8 @@ BEGIN
     WHERE f.operation = refused_notifications.operation
         AND f.deleted_at BETWEEN
             refused_notifications.deleted_from AND refused_notifications.deleted_until
-        AND f.refused_at < now() - interval '1 day';
+        -- A clock that was ahead does not keep them for longer.
+        AND f.refused_at NOT BETWEEN now() - interval '1 day' AND clock_timestamp();
     RETURN (
         SELECT array_agg(concat_ws(' ', f.relation, f.place, f.id))
         FROM notification_cleanup_refused AS f
@@ -7423,6 +7504,7 @@ DROP FUNCTION await_cleanup_pace(bigint, timestamptz);
 DROP FUNCTION sample_notification_statuses();
 DROP FUNCTION rehearse_notification_cleanup();
 DROP FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches);
+DROP FUNCTION notification_view_hides_deleted();
 DROP FUNCTION notification_tables();
 DROP FUNCTION notification_sample_pages();
 DROP FUNCTION notification_index_templates();

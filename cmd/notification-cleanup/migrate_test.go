@@ -148,6 +148,25 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 				deleted_at timestamptz);
 			CREATE VIEW notifications AS SELECT *, ctid FROM inbox`,
 			[]string{"the view does not show tableoid of the table behind it"}},
+		"view of what is live": {`
+			CREATE TABLE inbox (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, removed_at timestamptz);
+			CREATE VIEW notifications AS SELECT ctid, tableoid, id, user_id, status, created_at,
+				removed_at AS deleted_at
+			FROM inbox
+			WHERE user_id > 0 AND removed_at IS NULL`,
+			[]string{
+				"the view hides what is soft-deleted, so that nothing could be restored or purged",
+				"Leave out the condition on deleted_at",
+				"removed_at IS NULL",
+			}},
+		"view of what is live in partitions": {`
+			CREATE TABLE inbox (id integer, user_id integer, status text,
+				created_at timestamptz, deleted_at timestamptz) PARTITION BY HASH (id);
+			CREATE TABLE inbox_0 PARTITION OF inbox FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+			CREATE VIEW live AS SELECT ctid, tableoid, * FROM inbox WHERE deleted_at IS NULL;
+			CREATE VIEW notifications AS SELECT * FROM live`,
+			[]string{"the view hides what is soft-deleted"}},
 		"view of something else": {`
 			CREATE VIEW notifications AS SELECT 1 AS ctid, 1 AS tableoid, 1 AS id, 1 AS user_id,
 				'read'::text AS status, now() AS created_at, now() AS deleted_at`,

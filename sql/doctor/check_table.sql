@@ -20,6 +20,9 @@ problems AS (
     SELECT p.problem
     FROM notification_column_problems() AS p
     UNION ALL
+    SELECT 'the view hides what is soft-deleted, so that nothing can be restored or purged'
+    WHERE notification_view_hides_deleted()
+    UNION ALL
     SELECT CASE
         WHEN c.attnum IS NULL
             AND c.name IN ('ctid', 'tableoid')

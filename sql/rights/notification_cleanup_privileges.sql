@@ -108,6 +108,7 @@ on_relations (purpose, relation, privilege, column_names) AS (
         ('watch', 'notification_cleanup_runs', 'SELECT', NULL),
         ('watch', 'notification_cleanup_batches', 'SELECT', NULL),
         ('watch', 'notification_cleanup_open_runs', 'SELECT', NULL),
+        ('watch', 'notification_cleanup_refused', 'SELECT', NULL),
         ('watch', 'notification_cleanup_suspension', 'SELECT', NULL),
         ('watch', 'notification_cleanup_health', 'SELECT', NULL),
         -- It forgets old runs.

@@ -17,7 +17,8 @@ BEGIN
     WHERE f.operation = refused_notifications.operation
         AND f.deleted_at BETWEEN
             refused_notifications.deleted_from AND refused_notifications.deleted_until
-        AND f.refused_at < now() - interval '1 day';
+        -- A clock that was ahead does not keep them for longer.
+        AND f.refused_at NOT BETWEEN now() - interval '1 day' AND clock_timestamp();
     RETURN (
         SELECT array_agg(concat_ws(' ', f.relation, f.place, f.id))
         FROM notification_cleanup_refused AS f

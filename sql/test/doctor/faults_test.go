@@ -142,6 +142,26 @@ var faults = map[string]fault{
 		severity: "warning",
 		says:     []string{"reads 1000 pages"},
 	},
+	"what refuses to be restored": {
+		do: `INSERT INTO notification_cleanup_refused
+				(operation, deleted_at, id, sqlstate, detail, relation, place)
+			SELECT 'restore', now(), gen_random_uuid(), '23505', 'a twin', 1, '(0,1)'
+			FROM generate_series(1, 3)`,
+		check:    "refused",
+		severity: "warning",
+		says: []string{
+			"restore: 3 refused, the last because a twin",
+			"SELECT * FROM notification_cleanup_refused",
+		},
+	},
+	"what refused long ago": {
+		do: `INSERT INTO notification_cleanup_refused
+				(operation, deleted_at, id, sqlstate, detail, relation, place, refused_at)
+			VALUES ('purge', now(), gen_random_uuid(), '23503', 'a receipt', 1, '(0,1)',
+				now() - interval '25 hours')`,
+		check:    "refused",
+		severity: "ok",
+	},
 	"a foreign key of partitions": {
 		do: `CREATE TABLE t (id uuid REFERENCES notifications ON DELETE CASCADE)
 			PARTITION BY HASH (id);

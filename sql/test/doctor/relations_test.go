@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
@@ -65,5 +66,39 @@ func TestEachTableBehindNotificationsIsFound(t *testing.T) {
 	d.Vacuum("notifications")
 	if got := pgtest.One[string](d, pages); got != "10 1.0" {
 		t.Errorf("after VACUUM it has %s", got)
+	}
+}
+
+func TestTheDoctorSeesAViewThatHidesWhatIsDeleted(t *testing.T) {
+	t.Parallel()
+	const view = `
+		CREATE OR REPLACE VIEW retention.notifications AS
+		SELECT
+			ctid,
+			tableoid,
+			message AS id,
+			recipient AS user_id,
+			CASE WHEN read_at IS NULL THEN 'unread' ELSE 'read' END AS status,
+			sent_at AS created_at,
+			removed_at AS deleted_at
+		FROM messages
+		WHERE `
+	for condition, want := range map[string]string{
+		"removed_at IS NULL":                               "failure",
+		"recipient <> 'bob' AND removed_at IS NULL":        "failure",
+		"removed_at IS NULL OR removed_at > '2020-01-01Z'": "ok",
+		"recipient <> 'bob'":                               "ok",
+	} {
+		t.Run(condition, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, pgtest.InboxView...)
+			d.Exec(view + condition)
+			for _, c := range examine(d) {
+				if c.Name == "table" && (c.Severity != want ||
+					want != "ok" && !strings.Contains(c.Found, "the view hides what is soft-deleted")) {
+					t.Errorf("it says %+v, want %s", c, want)
+				}
+			}
+		})
 	}
 }
