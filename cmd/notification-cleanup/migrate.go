@@ -55,6 +55,16 @@ func (a *app) migrateCommand() *cobra.Command {
 			RunE:        a.connected(a.migrateDown),
 		}),
 		a.takes(&cobra.Command{
+			Use:   "adopt",
+			Short: "adopt the table as it is now, after a column was altered",
+			Long: "Adopts the table as it is now, after id, user_id or created_at was altered: " +
+				"makes domains and routines anew. Keeps history and grants, gives open runs up.",
+			Example:     "  notification-cleanup migrate adopt",
+			Args:        noArguments,
+			Annotations: writes,
+			RunE:        a.connected(a.migrateAdopt),
+		}),
+		a.takes(&cobra.Command{
 			Use:     "status",
 			Short:   "which migrations are applied",
 			Example: "  notification-cleanup migrate status",
