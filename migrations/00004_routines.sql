@@ -6374,12 +6374,12 @@ DECLARE
     v_attempts integer := 0;
     v_before timestamptz;
     v_refused text[];
-    v_refused_now bigint := 0;
+    v_refused_now bigint := 0::bigint;
     v_users notification_user_id[];
     v_rows bigint;
     v_list record;
     v_result record;
-    v_purged bigint := 0;
+    v_purged bigint := 0::bigint;
 BEGIN
     IF (
         purge_next_batch.retention > interval '0'
@@ -6559,7 +6559,7 @@ AS $$
 DECLARE
     v_started_at timestamptz;
     v_refused text[];
-    v_refused_now bigint := 0;
+    v_refused_now bigint := 0::bigint;
     v_users notification_user_id[];
     v_rows bigint;
     v_list record;
@@ -6816,12 +6816,12 @@ DECLARE
     v_attempts integer := 0;
     v_batch_size integer;
     v_batch record;
-    v_restored bigint := 0;
+    v_restored bigint := 0::bigint;
 BEGIN
     PERFORM check_run_id(restore_notifications.run_id);
     PERFORM check_notification_columns();
     PERFORM give_up_notification_cleanup(restore_notifications.run_id);
-    SELECT least(greatest(100000, r.notifications_deleted / 30), 1000000)
+    SELECT least(greatest(100000, r.notifications_deleted / 30), 1000000)::integer
     INTO v_batch_size
     FROM notification_cleanup_runs AS r
     WHERE r.id = restore_notifications.run_id;
@@ -6890,9 +6890,9 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 DECLARE
-    v_size CONSTANT bigint := cardinality(restore_or_purge.places);
+    v_size CONSTANT bigint := cardinality(restore_or_purge.places)::bigint;
     v_outcome record;
-    v_refused bigint[] := '{}';  -- positions, where they are known
+    v_refused bigint[] := ARRAY[]::bigint[];  -- positions, where they are known
     v_there bigint[];
     v_part record;
     v_result record;

@@ -20,12 +20,12 @@ DECLARE
     v_attempts integer := 0;
     v_before timestamptz;
     v_refused text[];
-    v_refused_now bigint := 0;
+    v_refused_now bigint := 0::bigint;
     v_users notification_user_id[];
     v_rows bigint;
     v_list record;
     v_result record;
-    v_purged bigint := 0;
+    v_purged bigint := 0::bigint;
 BEGIN
     IF (
         purge_next_batch.retention > interval '0'

@@ -19,7 +19,7 @@ AS $$
 DECLARE
     v_started_at timestamptz;
     v_refused text[];
-    v_refused_now bigint := 0;
+    v_refused_now bigint := 0::bigint;
     v_users notification_user_id[];
     v_rows bigint;
     v_list record;

@@ -15,12 +15,12 @@ DECLARE
     v_attempts integer := 0;
     v_batch_size integer;
     v_batch record;
-    v_restored bigint := 0;
+    v_restored bigint := 0::bigint;
 BEGIN
     PERFORM check_run_id(restore_notifications.run_id);
     PERFORM check_notification_columns();
     PERFORM give_up_notification_cleanup(restore_notifications.run_id);
-    SELECT least(greatest(100000, r.notifications_deleted / 30), 1000000)
+    SELECT least(greatest(100000, r.notifications_deleted / 30), 1000000)::integer
     INTO v_batch_size
     FROM notification_cleanup_runs AS r
     WHERE r.id = restore_notifications.run_id;

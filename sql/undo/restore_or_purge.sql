@@ -26,9 +26,9 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 DECLARE
-    v_size CONSTANT bigint := cardinality(restore_or_purge.places);
+    v_size CONSTANT bigint := cardinality(restore_or_purge.places)::bigint;
     v_outcome record;
-    v_refused bigint[] := '{}';  -- positions, where they are known
+    v_refused bigint[] := ARRAY[]::bigint[];  -- positions, where they are known
     v_there bigint[];
     v_part record;
     v_result record;
