@@ -54,6 +54,7 @@ DECLARE
         notification_crowds,
         notification_deleted_shards,
         notification_excess,
+        notification_foreign_keys,
         notification_index_scans,
         notification_index_templates,
         notification_replicas,

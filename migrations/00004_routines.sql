@@ -1165,35 +1165,6 @@ INTO
 FROM (
 -- sql/doctor/check_foreign_keys.sql: for each notification that is purged the server looks for rows
 -- of other tables that refer to it. Without an index it reads all of such a table each time.
-WITH keys AS (
-    SELECT
-        k.conrelid::regclass AS relation,
-        k.confdeltype IN ('a', 'r') AS keeps,  -- NO ACTION, RESTRICT
-        first_column.attname,
-        EXISTS (
-            SELECT
-            FROM pg_index AS i
-            WHERE i.indrelid = k.conrelid
-                AND i.indisvalid
-                AND i.indpred IS NULL
-                AND i.indkey[0] = ANY (k.conkey)
-        ) AS has_index,
-        (
-            SELECT sum(pg_relation_size(part.oid) / current_setting('block_size')::bigint)
-            FROM (
-                SELECT k.conrelid AS oid
-                UNION
-                SELECT tree.relid
-                FROM pg_partition_tree(k.conrelid) AS tree
-            ) AS part
-        ) AS pages
-    FROM pg_constraint AS k
-    JOIN notification_tables() AS t ON t.relation = k.confrelid
-    JOIN pg_attribute AS first_column ON first_column.attrelid = k.conrelid
-        AND first_column.attnum = k.conkey[1]
-    WHERE k.contype = 'f'
-        AND k.conparentid = oid '0'
-)
 SELECT
     CASE
         WHEN bool_or(NOT k.has_index AND k.pages >= 1000) THEN 'warning'
@@ -1202,8 +1173,9 @@ SELECT
     END AS severity,
     string_agg(
         format(
-            '%s refers to notifications%s%s',
+            '%s refers to %s%s%s',
             k.relation,
+            k.refers_to,
             CASE WHEN k.keeps THEN ', and keeps those from being purged' END,
             CASE
                 WHEN NOT k.has_index
@@ -1217,11 +1189,11 @@ SELECT
         ORDER BY k.relation::text
     ) FILTER (WHERE k.keeps OR NOT k.has_index) AS found,
     string_agg(
-        format('CREATE INDEX CONCURRENTLY ON %s (%I);', k.relation, k.attname),
+        format('CREATE INDEX CONCURRENTLY ON %s (%I);', k.relation, k.first_column),
         ' '
         ORDER BY k.relation::text
     ) FILTER (WHERE NOT k.has_index) AS advice
-FROM keys AS k
+FROM notification_foreign_keys() AS k
 ) AS result;
 
                 WHEN 'refused' THEN
@@ -2195,6 +2167,77 @@ COMMENT ON FUNCTION notification_cron_jobs() IS
 'nor for whoever may not use its schema.';
 -- end of sql/doctor/notification_cron_jobs.sql
 
+-- frozen copy of sql/doctor/notification_foreign_keys.sql
+-- Which foreign keys a purge has to do with: those that refer to notifications, and those that
+-- refer to what goes with them by ON DELETE CASCADE.
+--
+--     SELECT * FROM notification_foreign_keys();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_foreign_keys()
+RETURNS TABLE (
+    relation regclass,
+    refers_to regclass,
+    first_column name,
+    keeps boolean,
+    has_index boolean,
+    pages bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE keys AS (
+        SELECT k.*
+        FROM pg_constraint AS k
+        JOIN notification_tables() AS t ON t.relation = k.confrelid
+        WHERE k.contype = 'f'
+            AND k.conparentid = oid '0'
+        UNION
+        SELECT k.*
+        FROM keys AS cascading
+        JOIN pg_constraint AS k ON k.confrelid = cascading.conrelid
+        WHERE cascading.confdeltype = 'c'
+            AND k.contype = 'f'
+            AND k.conparentid = oid '0'
+    )
+    SELECT
+        k.conrelid::regclass,
+        k.confrelid::regclass,
+        a.attname,
+        k.confdeltype IN ('a', 'r'),  -- NO ACTION, RESTRICT
+        EXISTS (
+            SELECT
+            FROM pg_index AS i
+            WHERE i.indrelid = k.conrelid
+                AND i.indisvalid
+                AND i.indpred IS NULL
+                AND i.indkey[0] = ANY (k.conkey)
+        ),
+        (
+            SELECT sum(pg_relation_size(part.oid) / current_setting('block_size')::bigint)::bigint
+            FROM (
+                SELECT k.conrelid AS oid
+                UNION
+                SELECT tree.relid
+                FROM pg_partition_tree(k.conrelid) AS tree
+            ) AS part
+        )
+    FROM keys AS k
+    JOIN pg_attribute AS a ON a.attrelid = k.conrelid
+        AND a.attnum = k.conkey[1];
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_foreign_keys() IS
+'The foreign keys that refer to notifications, or to what is deleted with them: from which table '
+'and its first column, whether it keeps what it refers to from being purged (NO ACTION, RESTRICT), '
+'whether it has an index, and how many pages are read for each notification that is purged where '
+'it has none.';
+-- end of sql/doctor/notification_foreign_keys.sql
+
 -- frozen copy of sql/doctor/notification_index_scans.sql
 -- Which index the planner has for each table behind notifications, for each of two purposes.
 --
@@ -2636,14 +2679,14 @@ COMMENT ON FUNCTION notification_view_hides_deleted() IS
 --
 --     SELECT r.*
 --     FROM find_notifications_to_rehearse(1) AS batch
---     CROSS JOIN rehearse_cleanup_step('restore', batch) AS r;
+--     CROSS JOIN rehearse_cleanup_step('purge', batch) AS r;
 --
--- By the routines that a run and an undo call. Waits for nobody: 100 ms for a lock at most, since
--- the notification is one that the application may want. With an empty list it finds out whether
--- the server accepts the statements at all.
+-- By the routines that a run, an undo and a purge call. Waits for nobody: 100 ms for a lock at
+-- most, since the notification is one that the application may want. With an empty list it finds
+-- out whether the server accepts the statements at all.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION rehearse_cleanup_step(
-    step text,  -- soft-delete, or restore, which begins with that
+    step text,  -- soft-delete; or restore or purge, which begin with that
     batch notification_cleanup_batches,
     OUT outcome text,
     OUT sqlstate text,
@@ -2666,9 +2709,13 @@ DECLARE
     v_created_at CONSTANT notification_created_at := (rehearse_cleanup_step.batch).created_ats[1];
     v_run notification_cleanup_runs;
     v_sweep record;
-    v_refused record;
     v_deleted_at timestamptz;
+    -- Where it lies once it is deleted.
+    v_relations oid[] := '{}';
+    v_places tid[] := '{}';
+    v_is_done boolean;
 BEGIN
+    PERFORM check_notification_columns();
     -- A number that no run has, nor a rehearsal in another session: none is missing afterwards.
     INSERT INTO notification_cleanup_runs (id, max_notifications, min_keep)
     OVERRIDING SYSTEM VALUE
@@ -2679,7 +2726,8 @@ BEGIN
     SELECT (rehearse_cleanup_step.batch).*;
 
     v_sweep := sweep_cleanup_batch(v_run.id, 1, v_lock_timeout);
-    SET CONSTRAINTS ALL IMMEDIATE;  -- Deferred ones would speak at COMMIT only.
+    -- Deferred ones would speak at COMMIT only. It is for the steps that follow as well.
+    SET CONSTRAINTS ALL IMMEDIATE;
     IF v_id IS NULL THEN
         rehearse_cleanup_step.outcome := 'accepted';
         rehearse_cleanup_step.message := 'the server takes the statement, but '
@@ -2688,8 +2736,14 @@ BEGIN
         rehearse_cleanup_step.outcome := 'held';
         rehearse_cleanup_step.message := 'another session holds it, or has changed it';
     ELSE
-        SELECT n.deleted_at
-        INTO v_deleted_at
+        SELECT
+            n.deleted_at,
+            ARRAY[n.tableoid],
+            ARRAY[n.ctid]
+        INTO
+            v_deleted_at,
+            v_relations,
+            v_places
         FROM notifications AS n
         WHERE n.id = v_id
             AND n.user_id = v_user_id
@@ -2702,27 +2756,37 @@ BEGIN
     END IF;
 
     IF rehearse_cleanup_step.outcome IN ('accepted', 'works')
-        AND rehearse_cleanup_step.step = 'restore'
+        AND rehearse_cleanup_step.step <> 'soft-delete'
     THEN
-        PERFORM restore_next_batch(v_run.id, 1);
-        -- Undo steps over what an error refuses, and notes it.
-        SELECT
-            f.sqlstate,
-            f.detail
-        INTO v_refused
-        FROM notification_cleanup_refused AS f
-        WHERE f.deleted_at = v_run.started_at
-            AND f.sqlstate <> '27000';
-        IF FOUND THEN
-            RAISE EXCEPTION USING ERRCODE = v_refused.sqlstate, MESSAGE = v_refused.detail;
+        IF rehearse_cleanup_step.step = 'restore' THEN
+            PERFORM restore_listed_notifications(
+                v_relations,
+                v_places,
+                (rehearse_cleanup_step.batch).ids,
+                (rehearse_cleanup_step.batch).users,
+                (rehearse_cleanup_step.batch).created_ats
+            );
+        ELSE
+            PERFORM check_delete_rules();
+            PERFORM purge_listed_notifications(
+                v_relations,
+                v_places,
+                (rehearse_cleanup_step.batch).ids,
+                (rehearse_cleanup_step.batch).users,
+                (rehearse_cleanup_step.batch).created_ats
+            );
         END IF;
-        PERFORM
+        SELECT n.deleted_at
+        INTO v_deleted_at
         FROM notifications AS n
         WHERE n.id = v_id
             AND n.user_id = v_user_id
-            AND n.created_at = v_created_at
-            AND n.deleted_at IS NULL;
-        IF v_id IS NOT NULL AND NOT FOUND THEN
+            AND n.created_at = v_created_at;
+        v_is_done := CASE rehearse_cleanup_step.step
+            WHEN 'restore' THEN FOUND AND v_deleted_at IS NULL
+            WHEN 'purge' THEN NOT FOUND
+        END;
+        IF v_id IS NOT NULL AND NOT v_is_done THEN
             rehearse_cleanup_step.outcome := 'kept';
         END IF;
     END IF;
@@ -2755,7 +2819,7 @@ EXCEPTION
             rehearse_cleanup_step.detail := NULL;
         END IF;
         rehearse_cleanup_step.outcome := CASE
-            -- Undo steps over the one that a key or constraint refuses; a run fails of it.
+            -- Undo and purge step over what a key or constraint refuses; a run fails of it.
             WHEN rehearse_cleanup_step.sqlstate LIKE '23%'
                 AND rehearse_cleanup_step.step <> 'soft-delete'
                 THEN 'refused'
@@ -2813,7 +2877,8 @@ $$;
 COMMENT ON FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches) IS
     'For rehearse_notification_cleanup(), which is what to call: does a step to the one '
     'notification of the batch, takes it back, and returns how it went. outcome: works; held by '
-    'another session; kept as it is by a trigger; refused by a constraint that undo steps over; '
+    'another session; kept as it is by a trigger; refused by a constraint, which undo '
+    'and purge step over; '
     'fails; accepted, where there is no notification.';
 -- end of sql/doctor/rehearse_cleanup_step.sql
 
@@ -2874,7 +2939,9 @@ BEGIN
         END IF;
     END IF;
 
-    FOREACH rehearse_notification_cleanup.step IN ARRAY ARRAY['soft-delete', 'restore'] LOOP
+    FOREACH rehearse_notification_cleanup.step IN ARRAY
+        ARRAY['soft-delete', 'restore', 'purge']
+    LOOP
         v_may := CASE rehearse_notification_cleanup.step
             WHEN 'soft-delete' THEN
                 has_column_privilege('notifications', 'deleted_at', 'UPDATE')
@@ -2885,7 +2952,16 @@ BEGIN
                     'notifications_restored',
                     'UPDATE'
                 )
+            WHEN 'purge' THEN has_table_privilege('notifications', 'DELETE')
         END;
+        IF rehearse_notification_cleanup.step = 'purge' THEN
+            v_obstacle := coalesce(v_obstacle, (
+                SELECT 'it would read all of ' || string_agg(k.relation::text, ', ')
+                FROM notification_foreign_keys() AS k
+                WHERE NOT k.has_index
+                    AND k.pages >= 1000
+            ));
+        END IF;
         IF v_obstacle IS NOT NULL OR NOT v_may THEN
             RETURN QUERY
             SELECT
@@ -2921,14 +2997,14 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION rehearse_notification_cleanup() IS
-'Does to a notification what a run and an undo would do, and takes all of it back. A row a step, '
-'with its outcome: works; fails, as it would at night; kept, where a trigger or rule keeps each '
-'notification that was tried as it is; refused, where undo would step over this one; held by '
-'other sessions; accepted by the server, where no notification was found to try it with; or not '
-'tried, which message explains. It looks at a few pages of the table, waits 100 ms for a lock at '
-'most, and leaves nothing but dead rows and what triggers do outside of the database or with '
-'sequences. Not tried where notification_cleanup.rehearsal is off, on a standby, or without the '
-'rights.';
+'Does to a notification what a run, an undo and a purge would do, and takes all of it back. A row '
+'a step, with its outcome: works; fails, as it would at night; kept, where a trigger or rule keeps '
+'each notification that was tried as it is; refused, where undo or purge would step over this one; '
+'held by other sessions; accepted by the server, where no notification was found to try it with; '
+'or not tried, which message explains. It looks at a few pages of the table, waits 100 ms for a '
+'lock at most, and leaves nothing but dead rows and what triggers do outside of the database or '
+'with sequences. Not tried where notification_cleanup.rehearsal is off, on a standby, or without '
+'the rights.';
 -- end of sql/doctor/rehearse_notification_cleanup.sql
 
 -- frozen copy of sql/doctor/sample_notification_statuses.sql
@@ -7509,6 +7585,7 @@ DROP FUNCTION notification_tables();
 DROP FUNCTION notification_sample_pages();
 DROP FUNCTION notification_index_templates();
 DROP FUNCTION notification_index_scans();
+DROP FUNCTION notification_foreign_keys();
 DROP FUNCTION notification_cron_jobs();
 DROP FUNCTION notification_cleanup_indexes();
 DROP FUNCTION notification_cleanup_doctor();

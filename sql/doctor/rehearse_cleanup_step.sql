@@ -3,13 +3,13 @@
 --
 --     SELECT r.*
 --     FROM find_notifications_to_rehearse(1) AS batch
---     CROSS JOIN rehearse_cleanup_step('restore', batch) AS r;
+--     CROSS JOIN rehearse_cleanup_step('purge', batch) AS r;
 --
--- By the routines that a run and an undo call. Waits for nobody: 100 ms for a lock at most, since
--- the notification is one that the application may want. With an empty list it finds out whether
--- the server accepts the statements at all.
+-- By the routines that a run, an undo and a purge call. Waits for nobody: 100 ms for a lock at
+-- most, since the notification is one that the application may want. With an empty list it finds
+-- out whether the server accepts the statements at all.
 CREATE OR REPLACE FUNCTION rehearse_cleanup_step(
-    step text,  -- soft-delete, or restore, which begins with that
+    step text,  -- soft-delete; or restore or purge, which begin with that
     batch notification_cleanup_batches,
     OUT outcome text,
     OUT sqlstate text,
@@ -32,9 +32,13 @@ DECLARE
     v_created_at CONSTANT notification_created_at := (rehearse_cleanup_step.batch).created_ats[1];
     v_run notification_cleanup_runs;
     v_sweep record;
-    v_refused record;
     v_deleted_at timestamptz;
+    -- Where it lies once it is deleted.
+    v_relations oid[] := '{}';
+    v_places tid[] := '{}';
+    v_is_done boolean;
 BEGIN
+    PERFORM check_notification_columns();
     -- A number that no run has, nor a rehearsal in another session: none is missing afterwards.
     INSERT INTO notification_cleanup_runs (id, max_notifications, min_keep)
     OVERRIDING SYSTEM VALUE
@@ -45,7 +49,8 @@ BEGIN
     SELECT (rehearse_cleanup_step.batch).*;
 
     v_sweep := sweep_cleanup_batch(v_run.id, 1, v_lock_timeout);
-    SET CONSTRAINTS ALL IMMEDIATE;  -- Deferred ones would speak at COMMIT only.
+    -- Deferred ones would speak at COMMIT only. It is for the steps that follow as well.
+    SET CONSTRAINTS ALL IMMEDIATE;
     IF v_id IS NULL THEN
         rehearse_cleanup_step.outcome := 'accepted';
         rehearse_cleanup_step.message := 'the server takes the statement, but '
@@ -54,8 +59,14 @@ BEGIN
         rehearse_cleanup_step.outcome := 'held';
         rehearse_cleanup_step.message := 'another session holds it, or has changed it';
     ELSE
-        SELECT n.deleted_at
-        INTO v_deleted_at
+        SELECT
+            n.deleted_at,
+            ARRAY[n.tableoid],
+            ARRAY[n.ctid]
+        INTO
+            v_deleted_at,
+            v_relations,
+            v_places
         FROM notifications AS n
         WHERE n.id = v_id
             AND n.user_id = v_user_id
@@ -68,27 +79,37 @@ BEGIN
     END IF;
 
     IF rehearse_cleanup_step.outcome IN ('accepted', 'works')
-        AND rehearse_cleanup_step.step = 'restore'
+        AND rehearse_cleanup_step.step <> 'soft-delete'
     THEN
-        PERFORM restore_next_batch(v_run.id, 1);
-        -- Undo steps over what an error refuses, and notes it.
-        SELECT
-            f.sqlstate,
-            f.detail
-        INTO v_refused
-        FROM notification_cleanup_refused AS f
-        WHERE f.deleted_at = v_run.started_at
-            AND f.sqlstate <> '27000';
-        IF FOUND THEN
-            RAISE EXCEPTION USING ERRCODE = v_refused.sqlstate, MESSAGE = v_refused.detail;
+        IF rehearse_cleanup_step.step = 'restore' THEN
+            PERFORM restore_listed_notifications(
+                v_relations,
+                v_places,
+                (rehearse_cleanup_step.batch).ids,
+                (rehearse_cleanup_step.batch).users,
+                (rehearse_cleanup_step.batch).created_ats
+            );
+        ELSE
+            PERFORM check_delete_rules();
+            PERFORM purge_listed_notifications(
+                v_relations,
+                v_places,
+                (rehearse_cleanup_step.batch).ids,
+                (rehearse_cleanup_step.batch).users,
+                (rehearse_cleanup_step.batch).created_ats
+            );
         END IF;
-        PERFORM
+        SELECT n.deleted_at
+        INTO v_deleted_at
         FROM notifications AS n
         WHERE n.id = v_id
             AND n.user_id = v_user_id
-            AND n.created_at = v_created_at
-            AND n.deleted_at IS NULL;
-        IF v_id IS NOT NULL AND NOT FOUND THEN
+            AND n.created_at = v_created_at;
+        v_is_done := CASE rehearse_cleanup_step.step
+            WHEN 'restore' THEN FOUND AND v_deleted_at IS NULL
+            WHEN 'purge' THEN NOT FOUND
+        END;
+        IF v_id IS NOT NULL AND NOT v_is_done THEN
             rehearse_cleanup_step.outcome := 'kept';
         END IF;
     END IF;
@@ -121,7 +142,7 @@ EXCEPTION
             rehearse_cleanup_step.detail := NULL;
         END IF;
         rehearse_cleanup_step.outcome := CASE
-            -- Undo steps over the one that a key or constraint refuses; a run fails of it.
+            -- Undo and purge step over what a key or constraint refuses; a run fails of it.
             WHEN rehearse_cleanup_step.sqlstate LIKE '23%'
                 AND rehearse_cleanup_step.step <> 'soft-delete'
                 THEN 'refused'
@@ -178,5 +199,6 @@ $$;
 COMMENT ON FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches) IS
     'For rehearse_notification_cleanup(), which is what to call: does a step to the one '
     'notification of the batch, takes it back, and returns how it went. outcome: works; held by '
-    'another session; kept as it is by a trigger; refused by a constraint that undo steps over; '
+    'another session; kept as it is by a trigger; refused by a constraint, which undo '
+    'and purge step over; '
     'fails; accepted, where there is no notification.';

@@ -53,7 +53,9 @@ BEGIN
         END IF;
     END IF;
 
-    FOREACH rehearse_notification_cleanup.step IN ARRAY ARRAY['soft-delete', 'restore'] LOOP
+    FOREACH rehearse_notification_cleanup.step IN ARRAY
+        ARRAY['soft-delete', 'restore', 'purge']
+    LOOP
         v_may := CASE rehearse_notification_cleanup.step
             WHEN 'soft-delete' THEN
                 has_column_privilege('notifications', 'deleted_at', 'UPDATE')
@@ -64,7 +66,16 @@ BEGIN
                     'notifications_restored',
                     'UPDATE'
                 )
+            WHEN 'purge' THEN has_table_privilege('notifications', 'DELETE')
         END;
+        IF rehearse_notification_cleanup.step = 'purge' THEN
+            v_obstacle := coalesce(v_obstacle, (
+                SELECT 'it would read all of ' || string_agg(k.relation::text, ', ')
+                FROM notification_foreign_keys() AS k
+                WHERE NOT k.has_index
+                    AND k.pages >= 1000
+            ));
+        END IF;
         IF v_obstacle IS NOT NULL OR NOT v_may THEN
             RETURN QUERY
             SELECT
@@ -99,11 +110,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rehearse_notification_cleanup() IS
-'Does to a notification what a run and an undo would do, and takes all of it back. A row a step, '
-'with its outcome: works; fails, as it would at night; kept, where a trigger or rule keeps each '
-'notification that was tried as it is; refused, where undo would step over this one; held by '
-'other sessions; accepted by the server, where no notification was found to try it with; or not '
-'tried, which message explains. It looks at a few pages of the table, waits 100 ms for a lock at '
-'most, and leaves nothing but dead rows and what triggers do outside of the database or with '
-'sequences. Not tried where notification_cleanup.rehearsal is off, on a standby, or without the '
-'rights.';
+'Does to a notification what a run, an undo and a purge would do, and takes all of it back. A row '
+'a step, with its outcome: works; fails, as it would at night; kept, where a trigger or rule keeps '
+'each notification that was tried as it is; refused, where undo or purge would step over this one; '
+'held by other sessions; accepted by the server, where no notification was found to try it with; '
+'or not tried, which message explains. It looks at a few pages of the table, waits 100 ms for a '
+'lock at most, and leaves nothing but dead rows and what triggers do outside of the database or '
+'with sequences. Not tried where notification_cleanup.rehearsal is off, on a standby, or without '
+'the rights.';

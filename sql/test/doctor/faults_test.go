@@ -162,6 +162,16 @@ var faults = map[string]fault{
 		check:    "refused",
 		severity: "ok",
 	},
+	"a foreign key to what a foreign key takes along": {
+		do: `CREATE TABLE t (id uuid PRIMARY KEY REFERENCES notifications ON DELETE CASCADE);
+			CREATE TABLE u (id uuid REFERENCES t)`,
+		check:    "foreign keys",
+		severity: "note",
+		says: []string{
+			"u refers to t, and keeps those from being purged, and has no index for that",
+			"CREATE INDEX CONCURRENTLY ON u (id);",
+		},
+	},
 	"a foreign key of partitions": {
 		do: `CREATE TABLE t (id uuid REFERENCES notifications ON DELETE CASCADE)
 			PARTITION BY HASH (id);
@@ -277,6 +287,7 @@ var faults = map[string]fault{
 			CREATE PUBLICATION p FOR TABLE notifications WITH (publish = 'insert, delete')`,
 		check:    "replica identity",
 		severity: "failure",
+		also:     "rehearsal",
 		says:     []string{"publication p", "ALTER TABLE notifications REPLICA IDENTITY FULL"},
 	},
 	"a constraint that ties deleted_at": {
