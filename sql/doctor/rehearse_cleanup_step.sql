@@ -49,6 +49,14 @@ BEGIN
     SELECT (rehearse_cleanup_step.batch).*;
 
     v_sweep := sweep_cleanup_batch(v_run.id, 1, v_lock_timeout);
+    PERFORM record_cleanup_batch(
+        v_run.id,
+        1,
+        v_sweep.deleted,
+        v_sweep.missed,
+        v_sweep.kept,
+        interval '0'
+    );
     -- Deferred ones would speak at COMMIT only. It is for the steps that follow as well.
     SET CONSTRAINTS ALL IMMEDIATE;
     IF v_id IS NULL THEN

@@ -345,7 +345,8 @@ func wantSame(d *pgtest.Database, rehearsed map[string]rehearsal) {
 		}
 		done := err == nil && pgtest.One[bool](d, step.done)
 		if done != (r.Outcome == "works") ||
-			err != nil && r.SQLState != "" && r.SQLState != pgErr.Code {
+			// Undo notes what is in the way; of much it says that it takes several transactions.
+			err != nil && pgErr.Code != "54000" && r.SQLState != pgErr.Code {
 			d.T.Errorf("rehearsed was %+v; it ends with %v, done: %t", r, err, done)
 		}
 		d.Exec("ROLLBACK")
@@ -380,7 +381,7 @@ func TestTheRehearsalWaitsForNobody(t *testing.T) {
 	if got := outcomesOf(d); !strings.HasPrefix(got, "held: ") {
 		t.Errorf("of what others hold it says %s", got)
 	}
-	wantWrong(d, "")
+	wantNote(d, "rehearsal", "another session holds it")
 	d.OpenSession().Exec("BEGIN; LOCK notification_cleanup_batches IN EXCLUSIVE MODE")
 	if got := outcomesOf(d); !strings.HasPrefix(got, "held: ") {
 		t.Errorf("of a table that others have locked it says %s", got)
