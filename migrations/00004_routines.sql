@@ -3042,7 +3042,7 @@ SET random_page_cost = 1e9
 AS $$
 DECLARE
     v_spot record;
-    v_statuses text[] := '{}';
+    v_statuses text[] := ARRAY[]::text[];
 BEGIN
     FOR v_spot IN
         SELECT
@@ -3509,7 +3509,14 @@ SET row_security = off
 SET jit = off
 AS $$
 DECLARE
-    v_accepted text[] := '{clean up,undo,purge,watch,schedule,replicas}';
+    v_accepted CONSTANT text[] := ARRAY[
+        'clean up',
+        'undo',
+        'purge',
+        'watch',
+        'schedule',
+        'replicas'
+    ];
 BEGIN
     IF (
         notification_cleanup_grants.role IS NOT NULL
@@ -4308,7 +4315,7 @@ BEGIN
     -- A statement of its own: Citus would send the other one, with our functions in it, to workers
     -- that do not have them.
     SELECT
-        array_agg(inbox.user_id),
+        array_agg(inbox.user_id::notification_user_id),
         array_agg(inbox.unread)
     INTO
         v_unread_users,

@@ -23,7 +23,7 @@ SET random_page_cost = 1e9
 AS $$
 DECLARE
     v_spot record;
-    v_statuses text[] := '{}';
+    v_statuses text[] := ARRAY[]::text[];
 BEGIN
     FOR v_spot IN
         SELECT

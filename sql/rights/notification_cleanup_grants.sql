@@ -15,7 +15,14 @@ SET row_security = off
 SET jit = off
 AS $$
 DECLARE
-    v_accepted text[] := '{clean up,undo,purge,watch,schedule,replicas}';
+    v_accepted CONSTANT text[] := ARRAY[
+        'clean up',
+        'undo',
+        'purge',
+        'watch',
+        'schedule',
+        'replicas'
+    ];
 BEGIN
     IF (
         notification_cleanup_grants.role IS NOT NULL

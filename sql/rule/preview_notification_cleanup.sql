@@ -39,7 +39,7 @@ BEGIN
     -- A statement of its own: Citus would send the other one, with our functions in it, to workers
     -- that do not have them.
     SELECT
-        array_agg(inbox.user_id),
+        array_agg(inbox.user_id::notification_user_id),
         array_agg(inbox.unread)
     INTO
         v_unread_users,
