@@ -144,6 +144,140 @@ BEGIN
         );
     END IF;
 
+    -- An empty table of ours beside the application's own, under another name or in another schema,
+    -- would be cleaned up for ever, and its own never.
+    IF v_table IS NULL
+        AND v_refusal IS NULL
+        AND coalesce(current_setting('notification_cleanup.create_table', true), '')
+            NOT IN ('on', 'true', 'yes', '1')
+    THEN
+        WITH columns AS (
+            SELECT
+                c.oid AS relation,
+                format('%I.%I', namespace.nspname, c.relname) AS name,
+                a.attname AS "column",
+                a.attnum,
+                a.atttypid IN ('timestamp'::regtype, 'timestamptz'::regtype) AS is_time,
+                a.atttypid = 'boolean'::regtype AS is_boolean
+            FROM pg_class AS c
+            JOIN pg_namespace AS namespace ON namespace.oid = c.relnamespace
+            JOIN pg_attribute AS a ON a.attrelid = c.oid
+                AND a.attnum > 0
+                AND NOT a.attisdropped
+            WHERE c.relkind IN ('r', 'p')
+                AND NOT c.relispartition
+                AND c.relname ILIKE '%notification%'
+                AND c.relname NOT LIKE 'notification\_cleanup\_%'
+                AND namespace.nspname NOT LIKE 'pg\_%'
+                AND namespace.nspname <> 'information_schema'
+        ),
+        lookalikes AS (
+            SELECT
+                c.relation,
+                c.name,
+                coalesce(
+                    min(c."column") FILTER (WHERE c."column" = 'id'),
+                    (
+                        SELECT a.attname
+                        FROM pg_index AS i
+                        JOIN pg_attribute AS a ON a.attrelid = i.indrelid
+                            AND a.attnum = i.indkey[0]
+                        WHERE i.indrelid = c.relation
+                            AND i.indisprimary
+                    ),
+                    '...'
+                ) AS id,
+                (
+                    array_agg(
+                        c."column"
+                        ORDER BY
+                            c."column" = 'user_id' DESC,
+                            c."column" LIKE '%\_id' DESC,
+                            c.attnum
+                    ) FILTER (
+                        WHERE c."column" ~* 'user|recipient|notifiable|owner|account|member|person'
+                            AND c."column" !~* '_type$'
+                            AND NOT c.is_time
+                            AND NOT c.is_boolean
+                    )
+                )[1] AS "user",
+                (
+                    array_agg(
+                        c."column"
+                        ORDER BY
+                            c."column" = 'created_at' DESC,
+                            c."column" ~* 'creat|sent|insert' DESC,
+                            c."column" ~* 'read|seen|delet|updat|expire' ASC,
+                            c.attnum
+                    ) FILTER (WHERE c.is_time)
+                )[1] AS created,
+                (
+                    array_agg(
+                        CASE
+                            WHEN c."column" = 'status' THEN 'status'
+                            WHEN c.is_time THEN format(
+                                'CASE WHEN %I IS NULL THEN ''unread'' ELSE ''read'' END AS status',
+                                c."column"
+                            )
+                            ELSE format(
+                                'CASE WHEN %I THEN ''read'' ELSE ''unread'' END AS status',
+                                c."column"
+                            )
+                        END
+                        ORDER BY
+                            c."column" = 'status' DESC,
+                            c.attnum
+                    ) FILTER (
+                        WHERE c."column" = 'status'
+                            OR c."column" ~* 'read|seen|viewed' AND (c.is_time OR c.is_boolean)
+                    )
+                )[1] AS status,
+                bool_or(c."column" = 'deleted_at') AS has_deleted_at
+            FROM columns AS c
+            GROUP BY
+                c.relation,
+                c.name
+        )
+        SELECT json_build_object(
+            'code', 'object_not_in_prerequisite_state',
+            'message', format(
+                'schema %I has no table notifications, but what looks like one is %s',
+                v_schema,
+                string_agg(l.name, ', ' ORDER BY l.name)
+            ),
+            'hint', 'Nothing was changed. To clean that up, give the cleanup a view of it in a '
+                'schema of its own, completed where it says ..., and install there with SCHEMA '
+                '(or, where the table is called notifications and has these columns, in its own '
+                'schema): '
+                || string_agg(
+                    format(
+                        'CREATE SCHEMA cleanup; %sCREATE VIEW cleanup.notifications AS SELECT ctid, '
+                        'tableoid, %s AS id, %I AS user_id, %s, %I AS created_at, deleted_at FROM %s;',
+                        CASE
+                            WHEN NOT l.has_deleted_at THEN format(
+                                'ALTER TABLE %s ADD COLUMN deleted_at timestamptz; ',
+                                l.name
+                            )
+                        END,
+                        CASE WHEN l.id = '...' THEN '...' ELSE quote_ident(l.id) END,
+                        l."user",
+                        coalesce(l.status, 'CASE WHEN ... THEN ''read'' ELSE ''unread'' END AS status'),
+                        l.created,
+                        l.name
+                    ),
+                    ' Or: '
+                    ORDER BY l.name
+                )
+                || ' If it is another thing, create an empty table notifications all the same: '
+                'migrate up --create-table, or SET notification_cleanup.create_table = on.'
+        )
+        INTO v_refusal
+        FROM lookalikes AS l
+        WHERE l."user" IS NOT NULL
+            AND l.created IS NOT NULL
+        HAVING count(*) > 0;
+    END IF;
+
     SELECT c.relkind
     INTO v_kind
     FROM pg_class AS c

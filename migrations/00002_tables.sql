@@ -105,6 +105,13 @@ BEGIN
         'When the notification was soft-deleted. Rows of one cleanup run share the run''s '
         'started_at.';
         v_table := 'notifications'::regclass;
+        RAISE WARNING USING
+            MESSAGE = format(
+                'created an empty table %I.notifications: there was none',
+                current_schema()
+            ),
+            HINT = 'Where the application keeps its notifications under another name, uninstall '
+                'this, drop that table, and give the cleanup a view.';
         -- The live index, which here serves an inbox as well. A former table may hold its name,
         -- which makes CREATE INDEX find another one.
         EXECUTE format(
@@ -136,7 +143,7 @@ BEGIN
         -- Instant once it has its lock; while it waits for that, it would stop the whole
         -- application.
         IF current_setting('lock_timeout') = '0' THEN
-            PERFORM set_config('lock_timeout', '2s', true);
+            PERFORM set_config('lock_timeout', '500ms', true);
         END IF;
         ALTER TABLE notifications ADD COLUMN deleted_at timestamptz;
     END IF;

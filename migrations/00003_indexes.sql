@@ -186,7 +186,7 @@ BEGIN
         -- CONCURRENTLY does not work on the indexes of a partitioned table, which go together with
         -- those of its partitions: instant once the statement has its locks.
         IF current_setting('lock_timeout') = '0' THEN
-            PERFORM set_config('lock_timeout', '2s', true);
+            PERFORM set_config('lock_timeout', '500ms', true);
         END IF;
         EXECUTE format('DROP INDEX %s', v_index.name);
     END LOOP;

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 	"github.com/spf13/cobra"
 
 	"github.com/notification-cleanup/notification-cleanup/cmd/notification-cleanup/internal/database"
@@ -36,7 +36,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		Args:        noArguments,
 		Annotations: writes,
 		RunE:        up,
-	})
+	}, "CREATE_TABLE")
 	cmd.AddCommand(
 		a.takes(&cobra.Command{
 			Use:         "up",
@@ -45,7 +45,7 @@ func (a *app) migrateCommand() *cobra.Command {
 			Args:        noArguments,
 			Annotations: writes,
 			RunE:        up,
-		}),
+		}, "CREATE_TABLE"),
 		a.takes(&cobra.Command{
 			Use:         "down",
 			Short:       "uninstall; keeps all notifications, and the history of the runs",
@@ -78,36 +78,63 @@ func (a *app) migrateCommand() *cobra.Command {
 
 // migrateUp applies every pending migration, and builds the indexes that are missing.
 func (a *app) migrateUp(ctx context.Context, _ []string) error {
-	db := stdlib.OpenDB(*a.db.Config().ConnConfig)
-	defer db.Close()
-	migrator, err := newMigrator(db)
-	if err != nil {
-		return fmt.Errorf("load migrations: %w", err)
-	}
-	results, err := migrator.Up(ctx)
-	if err := a.logMigrations(results, err); err != nil {
-		return err
-	}
-	if err := a.buildIndexes(ctx, db); err != nil {
-		return fmt.Errorf("build indexes: %w", err)
-	}
-	a.rehearse(ctx)
-	return a.writeStatus(ctx, migrator)
+	return a.migrate(ctx, func(ctx context.Context, m *migration) error {
+		for {
+			pending, err := m.pending(ctx)
+			if err != nil || pending == "" {
+				if err != nil {
+					return fmt.Errorf("migrate: %w", err)
+				}
+				break
+			}
+			a.log.Info("applying", "name", pending)
+			err = m.patiently(ctx, func() error {
+				result, err := m.UpByOne(ctx)
+				return a.logMigrations([]*goose.MigrationResult{result}, err)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if err := a.buildIndexes(ctx, m.db); err != nil {
+			return fmt.Errorf("build indexes: %w", err)
+		}
+		a.rehearse(ctx)
+		return nil
+	})
 }
 
-// migrateDown rolls all migrations back.
+// leaves is what an uninstallation leaves, and what is in its way.
+type leaves struct {
+	SoftDeleted int64   // by runs whose history stays
+	UnderWay    *string // a run, and who works on it
+}
+
+//go:embed leaves.sql
+var leavesQuery string
+
+// migrateDown rolls all migrations back, unless somebody works on a run.
 func (a *app) migrateDown(ctx context.Context, _ []string) error {
-	db := stdlib.OpenDB(*a.db.Config().ConnConfig)
-	defer db.Close()
-	migrator, err := newMigrator(db)
-	if err != nil {
-		return fmt.Errorf("load migrations: %w", err)
-	}
-	results, err := migrator.DownTo(ctx, 0)
-	if err := a.logMigrations(results, err); err != nil {
-		return err
-	}
-	return a.writeStatus(ctx, migrator)
+	return a.migrate(ctx, func(ctx context.Context, m *migration) error {
+		left, err := database.One[leaves](ctx, a.db, leavesQuery)
+		if err != nil && !database.NotInstalled(err) {
+			return err
+		}
+		if left.UnderWay != nil {
+			return fmt.Errorf("migrate down: %s: stop it first, or wait", *left.UnderWay)
+		}
+		err = m.patiently(ctx, func() error {
+			results, err := m.DownTo(ctx, 0)
+			return a.logMigrations(results, err)
+		})
+		if err != nil {
+			return err
+		}
+		a.log.Info("uninstalled; notifications and their deleted_at stay, and so does the history, "+
+			"with which a later up can restore what runs have deleted",
+			"soft_deleted_notifications", left.SoftDeleted)
+		return nil
+	})
 }
 
 func (a *app) migrateStatus(ctx context.Context, _ []string) error {
@@ -128,6 +155,9 @@ func (a *app) logMigrations(results []*goose.MigrationResult, err error) error {
 		results = partial.Applied
 	}
 	for _, r := range results {
+		if r == nil {
+			continue
+		}
 		a.log.Info("migrated",
 			"direction", r.Direction,
 			"name", path.Base(r.Source.Path),
@@ -185,18 +215,6 @@ func (a *app) writeStatus(ctx context.Context, migrator *goose.Provider) error {
 // buildIndexes executes what notification_cleanup_indexes() says: a migration has no loop for the
 // partitions of a table. What the table behind a view lacks is only printed, for its owner.
 func (a *app) buildIndexes(ctx context.Context, db *sql.DB) error {
-	locker, err := newLocker()
-	if err != nil {
-		return err
-	}
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := locker.SessionLock(ctx, conn); err != nil { // until db is closed
-		return err
-	}
 	type step struct {
 		Statement string
 		IsView    bool
@@ -211,7 +229,7 @@ func (a *app) buildIndexes(ctx context.Context, db *sql.DB) error {
 			continue
 		}
 		a.log.Info("building index", "statement", s.Statement)
-		if _, err := a.db.Exec(ctx, s.Statement); err != nil {
+		if _, err := db.ExecContext(ctx, s.Statement); err != nil {
 			return err
 		}
 	}
@@ -221,24 +239,10 @@ func (a *app) buildIndexes(ctx context.Context, db *sql.DB) error {
 // lockID is the advisory lock of a migration, whoever does it.
 var lockID = int64(crc32.ChecksumIEEE([]byte(versionTable)))
 
-// newLocker lets concurrent migrators wait for each other, up to an hour: building the live index
-// of a large table takes its time.
-func newLocker() (lock.SessionLocker, error) {
-	return lock.NewPostgresSessionLocker(
-		lock.WithLockID(lockID),
-		lock.WithLockTimeout(1, 3600),
-	)
-}
-
 // newMigrator returns goose over the embedded migrations.
 func newMigrator(db *sql.DB, options ...goose.ProviderOption) (*goose.Provider, error) {
-	locker, err := newLocker()
-	if err != nil {
-		return nil, err
-	}
 	return goose.NewProvider(goose.DialectPostgres, db, migrations.FS, append(options,
 		goose.WithTableName(versionTable),
-		goose.WithSessionLocker(locker),
 		goose.WithDisableGlobalRegistry(true),
 	)...)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
@@ -248,18 +249,147 @@ func TestTenMigratorsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAMigrationGivesUpRatherThanQueueTheApplication(t *testing.T) {
+func TestAMigrationGivesUpRatherThanQueueTheApplicationAndNamesWhoIsInTheWay(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Empty(t)
 	d.Exec(pgtest.ApplicationTable)
 	d.Exec(`BEGIN`)
 	d.Exec(`SELECT FROM notifications LIMIT 1`) // a long report, say: it holds ACCESS SHARE
 	_, stderr, status := command(t, d, nil, "migrate", "up")
+	pid := pgtest.One[int](d, `SELECT pg_backend_pid()`)
 	d.Exec(`COMMIT`)
-	if status != 1 || !strings.Contains(stderr, "55P03") {
+	if status != 1 || !strings.Contains(stderr, "55P03") ||
+		!strings.Contains(stderr, fmt.Sprintf("in the way: process %d (", pid)) ||
+		strings.Count(stderr, "tries again") != 4 {
 		t.Errorf("exit status %d, stderr %s, want a lock time-out", status, stderr)
 	}
 	migrateTo(t, d, "up")
+}
+
+func TestWhoeverWaitsSaysForWhom(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ before, hold, says string }{
+		"another migration": {"SELECT", fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", lockID),
+			"waiting for another migration"},
+		"an old snapshot": {pgtest.ApplicationTable + "; ALTER TABLE notifications ADD deleted_at timestamptz",
+			"LOCK TABLE notifications IN ROW EXCLUSIVE MODE", "msg=waiting"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Empty(t)
+			d.Exec(test.before)
+			d.Exec("BEGIN")
+			d.Exec(test.hold)
+			cmd, _, stderr := process(t, d.URL(), "migrate", "up")
+			says := fmt.Sprintf("for_process=%d ", pgtest.One[int](d, "SELECT pg_backend_pid()"))
+			for start := time.Now(); !strings.Contains(stderr.String(), says); {
+				if time.Since(start) > 30*time.Second {
+					t.Fatalf("it says %s", stderr)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			if !strings.Contains(stderr.String(), test.says) {
+				t.Errorf("it says %s", stderr)
+			}
+			d.Exec("COMMIT")
+			if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 0 {
+				t.Errorf("then it says %s", stderr)
+			}
+		})
+	}
+}
+
+func TestAMigrationThroughPgBouncerLeavesNoLock(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Empty(t)
+	env := map[string]string{"DATABASE_URL": pgbouncer(t, d, "transaction")}
+	if _, stderr, status := command(t, d, env, "migrate", "up"); status != 0 {
+		t.Fatalf("exit status %d: %s", status, stderr)
+	}
+	const locks = `
+		SELECT count(*)
+		FROM pg_locks AS l
+		JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()
+		WHERE l.locktype = 'advisory'`
+	if n := pgtest.One[int](d, locks); n != 0 {
+		t.Errorf("%d advisory locks are left", n)
+	}
+	migrateTo(t, d, "down")
+}
+
+func TestDownRefusesWhileSomebodyWorksOnARun(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	cmd, _, _, release := blockedProgram(t, d)
+	_, stderr, status := command(t, d, nil, "migrate", "down")
+	if status != 1 || !strings.Contains(stderr, "is at work on a run: stop it first") {
+		t.Errorf("exit status %d, stderr %s", status, stderr)
+	}
+	release()
+	_ = cmd.Wait()
+	if _, stderr := migrateTo(t, d, "down"); !strings.Contains(
+		stderr, "soft_deleted_notifications=1950",
+	) {
+		t.Errorf("it does not say what it leaves: %s", stderr)
+	}
+}
+
+func TestUpRefusesATableThatLooksLikeNotificationsUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	const fits = `(id bigint PRIMARY KEY, user_id bigint, status text, created_at timestamptz)`
+	for name, test := range map[string]struct {
+		create string
+		says   string // nothing: ours is created
+	}{
+		"nothing": {"SELECT", ""},
+		"another name": {`
+			CREATE TABLE user_notifications (uid uuid PRIMARY KEY, recipient_id bigint,
+				recipient_type text, read_at timestamp, updated_at timestamp, sent_at timestamp)`,
+			"ALTER TABLE public.user_notifications ADD COLUMN deleted_at timestamptz; " +
+				"CREATE VIEW cleanup.notifications AS SELECT ctid, tableoid, uid AS id, " +
+				"recipient_id AS user_id, CASE WHEN read_at IS NULL THEN 'unread' ELSE 'read' END " +
+				"AS status, sent_at AS created_at, deleted_at FROM public.user_notifications;"},
+		"a boolean": {`
+			CREATE TABLE "Notification" (id bigint PRIMARY KEY, account bigint, "isRead" boolean,
+				"createdAt" timestamptz, deleted_at timestamptz)`,
+			`SELECT ctid, tableoid, id AS id, account AS user_id, CASE WHEN "isRead" THEN 'read' ` +
+				`ELSE 'unread' END AS status, "createdAt" AS created_at, deleted_at ` +
+				`FROM public."Notification";`},
+		"no mark": {`
+			CREATE TABLE notification (id bigint PRIMARY KEY, user_id bigint, at timestamptz)`,
+			"CASE WHEN ... THEN 'read' ELSE 'unread' END AS status"},
+		"another schema": {`CREATE SCHEMA app; CREATE TABLE app.notifications ` + fits,
+			"what looks like one is app.notifications"},
+		"two": {`CREATE TABLE notifications_old ` + fits + `; CREATE TABLE push_notifications ` + fits,
+			"public.notifications_old, public.push_notifications"},
+		"no user":   {`CREATE TABLE notification_texts (id bigint, created_at timestamptz)`, ""},
+		"no time":   {`CREATE TABLE notification_settings (user_id bigint, wants text)`, ""},
+		"a view":    {`CREATE VIEW notification_list AS SELECT 1 AS user_id, now() AS at`, ""},
+		"adopted":   {`CREATE TABLE old_notifications ` + fits + `; CREATE TABLE notifications ` + fits, ""},
+		"temporary": {`CREATE TEMPORARY TABLE old_notifications ` + fits, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Empty(t)
+			d.Exec(test.create)
+			_, stderr, status := command(t, d, nil, "migrate", "up")
+			if test.says == "" {
+				created := strings.Contains(stderr, "created an empty table public.notifications")
+				if status != 0 || created == (name == "adopted") {
+					t.Errorf("exit status %d, stderr %s", status, stderr)
+				}
+				return
+			}
+			if status != 1 || !strings.Contains(stderr, test.says) ||
+				!strings.Contains(stderr, "--create-table") ||
+				pgtest.One[string](d, pgtest.OurObjects) != "" {
+				t.Errorf("exit status %d, stderr %s, want %s", status, stderr, test.says)
+			}
+			if _, stderr, status := command(t, d, nil, "migrate", "up", "--create-table"); status != 0 {
+				t.Errorf("--create-table: exit status %d, stderr %s", status, stderr)
+			}
+		})
+	}
 }
 
 func TestAnApplicationsOwnGooseIsNotDisturbed(t *testing.T) {

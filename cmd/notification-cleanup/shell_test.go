@@ -179,12 +179,12 @@ func TestTheLogOnATerminalIsForPeople(t *testing.T) {
 		color     bool
 		says      string
 	}{
-		{"colour", "NO_COLOR=", true, "migrated \x1b[2mdirection="},
+		{"colour", "NO_COLOR=", true, "applying \x1b[2mname="},
 		{
 			"NO_COLOR",
 			"NO_COLOR=1",
 			false,
-			"migrated direction=up name=00001_checks.sql duration_seconds=0",
+			"applying name=00001_checks.sql\nmigrated direction=up name=00001_checks.sql duration_seconds=0",
 		},
 		{"json", "LOG_FORMAT=json", false, `{"time":"`},
 	} {
@@ -199,7 +199,7 @@ func TestTheLogOnATerminalIsForPeople(t *testing.T) {
 	}
 	// Elsewhere it is for machines.
 	_, stderr, _ := command(t, pgtest.Empty(t), nil, "migrate")
-	if !regexp.MustCompile(`^time=\S+ level=INFO msg=migrated `).MatchString(stderr) {
+	if !regexp.MustCompile(`^time=\S+ level=INFO msg=applying `).MatchString(stderr) {
 		t.Errorf("the log is %s", stderr)
 	}
 }

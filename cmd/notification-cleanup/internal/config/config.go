@@ -18,12 +18,13 @@ type Config struct {
 	MinKeep          int32 `env:"MIN_KEEP, default=100"`
 	MaxDeletions     int64 `env:"MAX_DELETIONS"`
 
-	DryRun    bool     `env:"DRY_RUN, default=false"`
-	Suspend   string   `env:"SUSPEND"`
-	Top       int64    `env:"TOP"`
-	Limit     int64    `env:"LIMIT, default=20"`
-	MaxAge    Duration `env:"MAX_AGE, default=26 hours"`
-	Retention Duration `env:"RETENTION, default=30 days"`
+	DryRun      bool     `env:"DRY_RUN, default=false"`
+	CreateTable bool     `env:"CREATE_TABLE, default=false"`
+	Suspend     string   `env:"SUSPEND"`
+	Top         int64    `env:"TOP"`
+	Limit       int64    `env:"LIMIT, default=20"`
+	MaxAge      Duration `env:"MAX_AGE, default=26 hours"`
+	Retention   Duration `env:"RETENTION, default=30 days"`
 
 	Workers       int32    `env:"WORKERS, default=1"`
 	BatchSize     int32    `env:"BATCH_SIZE, default=10000"`

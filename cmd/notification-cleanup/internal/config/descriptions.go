@@ -37,6 +37,9 @@ var descriptions = map[string]description{
 		value: "N",
 		help:  "write nothing and fail where more is to be deleted (default: no limit)",
 	},
+	"CREATE_TABLE": {
+		help: "create a table notifications though another table looks like one",
+	},
 	"SUSPEND": {
 		value: "REASON",
 		help:  "suspend the job first, so that the next run does not undo this",
