@@ -2711,8 +2711,8 @@ DECLARE
     v_sweep record;
     v_deleted_at timestamptz;
     -- Where it lies once it is deleted.
-    v_relations oid[] := '{}';
-    v_places tid[] := '{}';
+    v_relations oid[] := ARRAY[]::oid[];
+    v_places tid[] := ARRAY[]::tid[];
     v_is_done boolean;
 BEGIN
     PERFORM check_notification_columns();
