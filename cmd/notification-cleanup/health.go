@@ -66,11 +66,10 @@ func (a *app) health(ctx context.Context, _ []string) error {
 // problem is why somebody has to be woken.
 func (h health) problem(maxAge float64) error {
 	switch {
+	case h.LastOutcome == "in the future":
+		return fmt.Errorf("unhealthy: the newest run is in the future, the clock was ahead")
 	case h.Age == nil:
 		return fmt.Errorf("unhealthy: no run has ever finished")
-	case *h.Age < -60:
-		return fmt.Errorf("unhealthy: the last run finished in the future, at %s",
-			terminal.Time(h.LastFinishedAt))
 	case *h.Age > maxAge:
 		return fmt.Errorf("unhealthy: no run has finished for %s",
 			terminal.Span(time.Duration(*h.Age)*time.Second))
