@@ -97,7 +97,7 @@ func TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor(t *testing.T) {
 		d,
 		"max_wal_size",
 		"warning",
-		"2MB; deleting 1401 writes about 11 MB",
+		"2MB; deleting 1401 writes about 12 MB",
 		"wal_compression",
 	)
 	d.Cleanup("2000, 1200") // whose limits count from now on, but nothing goes
