@@ -15,7 +15,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
 export RAPID_CHECKS ?= 150
 LONG := $(addprefix ./sql/test/,model exact load long)
-CITUS := $(addprefix ./sql/test/,model lastword exact)
+CITUS := $(addprefix ./sql/test/,model lastword exact recipes)
 SLOW := ^TestLong|^TestPgCron|^TestPlainGoose|^TestSnapshotEquals|^TestTheNextRunPuts|^TestAStandby|PgBouncer
 
 .PHONY: help
@@ -119,7 +119,7 @@ test-matrix: build postgresql german pgbouncer .build/goose ## all tests on Post
 	@VERSIONS='$(VERSIONS)' .ci/matrix $(MAKE) --no-print-directory test SKIP='^TestPgCron$$$$'
 
 .PHONY: test-citus
-test-citus: build ## the model, the interleavings and the kills on a Citus cluster, of the PostgreSQL in PG_BIN
+test-citus: build ## the model, interleavings, kills and the recipe on a Citus cluster, of the PostgreSQL in PG_BIN
 	@TEST_DATABASE_URL= with-postgres -citus -env TEST_DATABASE_URL \
 		go test -count=1 -timeout 1h -p 1 -parallel 3 -skip '^TestTheNaive' $(CITUS)
 
