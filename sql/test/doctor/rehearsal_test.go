@@ -464,7 +464,8 @@ func TestTheRehearsalReadsSomePagesOnly(t *testing.T) {
 			}
 			explained := pgtest.Decode[[]plan](t, pgtest.One[string](d,
 				"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT FROM "+function))[0].Plan
-			if pages := explained.Hit + explained.Read; pages < 500 || pages > 2500 {
+			// Those of the catalog count too, in a session that has not read it yet.
+			if pages := explained.Hit + explained.Read; pages < 500 || pages > 4000 {
 				t.Errorf("%s reads %d pages, statistics: %s", function, pages, statistics)
 			}
 		}
