@@ -196,7 +196,7 @@ func (d *Database) Connect() *pgx.Conn {
 func (d *Database) connectWith(config *pgx.ConnConfig) *pgx.Conn {
 	d.T.Helper()
 	// Nothing here takes as long, unless it waits for a lock that it should not wait for.
-	config.RuntimeParams["statement_timeout"] = "10s"
+	config.RuntimeParams["statement_timeout"] = "60s"
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn, err := pgx.ConnectConfig(context.Background(), config)
 	if err != nil {

@@ -38,9 +38,10 @@ func Configure(c config.Config) (*pgxpool.Config, error) {
 	if c.Schema != "" {
 		conn.RuntimeParams["search_path"] = pgx.Identifier{c.Schema}.Sanitize()
 	}
-	// What comes back is read in these forms, whatever those of the database are. PgBouncer takes
-	// both, and hands them on.
+	// What goes and comes is in these forms, whatever those of the database are. PgBouncer takes
+	// them, and hands them on.
 	conn.RuntimeParams["datestyle"] = "ISO"
+	conn.RuntimeParams["standard_conforming_strings"] = "on"
 	conn.RuntimeParams["client_encoding"] = "UTF8"
 	// No prepared statements, so that PgBouncer's transaction mode works; nothing here is
 	// executed often.
