@@ -59,48 +59,35 @@ func plansOf(d *pgtest.Database, text string, do func(session *pgtest.Database))
 // of the places in one partition. A scan for each row would ask for the size of the table each time.
 func TestABatchIsTwoTidScansOfOnePartition(t *testing.T) {
 	t.Parallel()
-	kinds := []string{"plain"}
-	for kind := range pgtest.PartitionedTables {
-		kinds = append(kinds, kind)
-	}
-	for _, kind := range kinds {
-		for name, analyze := range withAndWithoutStatistics {
-			t.Run(kind+" "+name, func(t *testing.T) {
-				t.Parallel()
-				d := pgtest.NewOf(t, kind)
-				d.Insert(pgtest.Alice, "read", 1, 500)
-				d.Insert(pgtest.Bob, "unread", 1001, 1500)
-				d.Exec(analyze)
-				run := d.Plan("100, 10, 20")
-				plans := plansOf(d, "SKIP LOCKED\n    )", func(session *pgtest.Database) {
-					if n := session.Batch(run); n != 20 {
-						t.Errorf("the batch deleted %d of 20", n)
-					}
-				})
-				if len(plans) != 1 {
-					t.Fatalf("a batch is %d statements, want one", len(plans))
-				}
-				tidScans := map[string]float64{}
-				plans[0].walk(func(n node) {
-					switch {
-					case n.Loops == 0: // never executed
-					case n.Type == "Tid Scan":
-						tidScans[n.Relation] += n.Loops
-					case strings.HasSuffix(n.Type, "Scan") && n.Relation != "":
-						t.Errorf("%s on %s", n.Type, n.Relation)
-					case n.Type == "Nested Loop":
-						t.Error("a nested loop")
-					}
-				})
-				if len(tidScans) != 1 {
-					t.Errorf("executed Tid Scans on %v, want one table", tidScans)
-				}
-				for table, n := range tidScans {
-					if n != 2 {
-						t.Errorf("executed %v Tid Scans on %s, want two", n, table)
-					}
-				}
-			})
+	eachKindAndStatistics(t, func(d *pgtest.Database) {
+		run := d.Plan("100, 10, 20")
+		plans := plansOf(d, "SKIP LOCKED\n    )", func(session *pgtest.Database) {
+			if n := session.Batch(run); n != 20 {
+				d.T.Errorf("the batch deleted %d of 20", n)
+			}
+		})
+		if len(plans) != 1 {
+			d.T.Fatalf("a batch is %d statements, want one", len(plans))
 		}
-	}
+		tidScans := map[string]float64{}
+		plans[0].walk(func(n node) {
+			switch {
+			case n.Loops == 0: // never executed
+			case n.Type == "Tid Scan":
+				tidScans[n.Relation] += n.Loops
+			case strings.HasSuffix(n.Type, "Scan") && n.Relation != "":
+				d.T.Errorf("%s on %s", n.Type, n.Relation)
+			case n.Type == "Nested Loop":
+				d.T.Error("a nested loop")
+			}
+		})
+		if len(tidScans) != 1 {
+			d.T.Errorf("executed Tid Scans on %v, want one table", tidScans)
+		}
+		for table, n := range tidScans {
+			if n != 2 {
+				d.T.Errorf("executed %v Tid Scans on %s, want two", n, table)
+			}
+		}
+	})
 }
