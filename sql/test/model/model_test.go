@@ -130,6 +130,7 @@ func isLive(n *notification) bool { return n.deletedAt == null }
 type modelRun struct {
 	id, max, keep     int
 	startedAt         string
+	old               bool // a plan gives it up: its last batch, or its start, is long ago
 	finished          bool
 	counts            pgtest.Counts
 	planned, restored int

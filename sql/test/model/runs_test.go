@@ -41,7 +41,7 @@ func (m *model) open(chosen []string) *modelRun {
 // unfinished is the run that a plan with the limits of the latest call continues.
 func (m *model) unfinished() *modelRun {
 	for _, run := range m.runs {
-		if run.shares != nil && run.max == m.max && run.keep == m.keep && run.startedAt > "'2026" {
+		if run.shares != nil && run.max == m.max && run.keep == m.keep && !run.old {
 			return run
 		}
 	}
@@ -106,13 +106,13 @@ WHERE id = %[2]d`, startedAt, run.id, run.startedAt))
 	for _, n := range m.where(func(n *notification) bool { return n.deletedAt == run.startedAt }) {
 		n.deletedAt = startedAt
 	}
-	run.startedAt = startedAt
+	run.startedAt, run.old = startedAt, true
 }
 
 // giveUp is what a plan does first.
 func (m *model) giveUp(t *rapid.T) {
 	for _, run := range m.runs {
-		if run.startedAt < "'2026" {
+		if run.old {
 			m.end(t, run, false)
 		}
 	}
@@ -211,6 +211,7 @@ func (m *model) Work(t *rapid.T) {
 			if want := m.follow(t, run); *got != want {
 				t.Fatalf("%s is %d, but deleted %d", call, *got, want)
 			}
+			run.old = false
 		}
 	}
 	if run.shares == nil || rapid.IntRange(0, 3).Draw(t, "grows old") == 3 {
