@@ -137,6 +137,8 @@ func TestProposesWhatWasMeant(t *testing.T) {
 	for mistyped, want := range map[string]string{
 		"preveiw":        "preview?",
 		"histroy":        "history?",
+		"rnu":            "run?",
+		"urn":            "run?",
 		"stat":           "stats?",
 		"migrate stauts": "status?",
 		"restor 7":       "restore?",

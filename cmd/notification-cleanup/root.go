@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"github.com/hbollon/go-edlib"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -132,7 +132,8 @@ func refuseFlag(cmd *cobra.Command, err error) error {
 
 // didYouMean proposes the known word that is nearest to a mistyped one, if it is near.
 func didYouMean(mistyped string, known []string) string {
-	distance := func(word string) int { return levenshtein.ComputeDistance(mistyped, word) }
+	// Two letters in the wrong order are one mistake.
+	distance := func(word string) int { return edlib.OSADamerauLevenshteinDistance(mistyped, word) }
 	nearest := slices.MinFunc(known, func(a, b string) int { return distance(a) - distance(b) })
 	if distance(nearest) > 1+len(mistyped)/4 {
 		return ""
