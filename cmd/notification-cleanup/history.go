@@ -54,15 +54,17 @@ func (r pastRun) outcome() string {
 }
 
 func (r pastRun) cells() []string {
-	took := ""
+	took, users := "", terminal.Number(r.Users)
 	if r.FinishedAt != nil {
 		took = terminal.Span(r.FinishedAt.Sub(r.StartedAt))
+	} else if r.Users == 0 && r.Deleted > 0 {
+		users = "-" // they are counted at the end
 	}
 	return []string{
 		fmt.Sprint(r.ID),
 		terminal.Time(&r.StartedAt),
 		took,
-		terminal.Number(r.Users),
+		users,
 		terminal.Number(r.Deleted),
 		terminal.Number(r.Skipped),
 		r.outcome(),

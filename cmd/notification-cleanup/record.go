@@ -43,6 +43,11 @@ func (r record) message() string {
 	}
 }
 
+// usersAreCounted tells if the record has its users, who are counted at the end of the run only.
+func (r record) usersAreCounted() bool {
+	return r.FinishedAt != nil || r.UsersCleaned > 0 || r.NotificationsDeleted == 0
+}
+
 // report logs and prints what the run has committed, also after ctx is done.
 func (a *app) report(ctx context.Context, runID int64, start time.Time) (record, error) {
 	ctx, cancel := reportContext(ctx)
@@ -53,13 +58,15 @@ func (a *app) report(ctx context.Context, runID int64, start time.Time) (record,
 		a.log.Error("no report", "error", database.OneLine(err)) // after a signal nobody else says so
 		return r, err
 	}
-	a.log.Info(r.message(),
-		"run_id", runID,
-		"users_cleaned", r.UsersCleaned,
+	facts := []any{"run_id", runID}
+	if r.usersAreCounted() {
+		facts = append(facts, "users_cleaned", r.UsersCleaned)
+	}
+	a.log.Info(r.message(), append(facts,
 		"notifications_deleted", r.NotificationsDeleted,
 		"notifications_skipped", r.NotificationsSkipped,
 		"notifications_changed", r.NotificationsChanged,
-		"duration_seconds", time.Since(start).Seconds())
+		"duration_seconds", time.Since(start).Seconds())...)
 	if a.cfg.JSON() {
 		return r, a.writeJSON(ctx, `SELECT * FROM notification_cleanup_runs WHERE id = $1`, runID)
 	}
@@ -68,13 +75,19 @@ func (a *app) report(ctx context.Context, runID int64, start time.Time) (record,
 
 // rows are the record as people read it: a line for each number, and what it means.
 func (r record) rows() [][]string {
+	cleaned, stillOver := terminal.Number(r.UsersCleaned), terminal.Number(r.UsersStillOverLimit)
+	cleanedSays := "at least one of theirs was deleted"
+	stillOverSays := "by what is unread, of another status, or skipped"
+	if !r.usersAreCounted() {
+		cleaned, stillOver = "-", "-"
+		cleanedSays, stillOverSays = "counted when the run has ended", "counted when the run has ended"
+	}
 	rows := [][]string{
 		{"run", fmt.Sprint(r.ID), "of " + terminal.Time(&r.StartedAt) + r.outcome()},
 		{"users over the limit", terminal.Number(r.UsersOverLimit),
 			fmt.Sprintf("more than %s live notifications", terminal.Number(r.MaxNotifications))},
-		{"  cleaned", terminal.Number(r.UsersCleaned), "at least one of theirs was deleted"},
-		{"  still over it", terminal.Number(r.UsersStillOverLimit),
-			"by what is unread, of another status, or skipped"},
+		{"  cleaned", cleaned, cleanedSays},
+		{"  still over it", stillOver, stillOverSays},
 		{"notifications planned", terminal.Number(r.NotificationsPlanned),
 			fmt.Sprintf("read ones, without the newest %s of each user", terminal.Number(r.MinKeep))},
 		{"  deleted", terminal.Number(r.NotificationsDeleted), ""},

@@ -139,7 +139,7 @@ func TestHistoryIsALineARunInTheLocalZone(t *testing.T) {
 id  when                 how long   users    deleted  skipped  outcome
  4  2026-01-02 17:30:00      1m0s       1  1,234,567        0  1,200 restored
  3  2026-01-01 17:30:00      1m0s       1          5        0  restored
- 2  2025-12-31 17:30:00                 0          5        0  unfinished
+ 2  2025-12-31 17:30:00                 -          5        0  unfinished
  1  2025-06-30 18:30:00   3h15m7s  12,345  1,234,567        8  finished
 `
 	if got := "\n" + onTerminal(

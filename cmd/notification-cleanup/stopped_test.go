@@ -103,7 +103,8 @@ func TestAFailedRunHasNoEnd(t *testing.T) {
 		CREATE TRIGGER fail BEFORE UPDATE ON notifications
 		FOR EACH ROW WHEN (OLD.user_id = md5('2')::uuid)
 		EXECUTE FUNCTION fail()`)
-	_, stderr, status := command(t, d, nil, "run", "--batch-size", "100")
+	text := map[string]string{"FORMAT": "text"}
+	stdout, stderr, status := command(t, d, text, "run", "--batch-size", "100")
 	const record = `
 		SELECT row(notifications_deleted, finished_at IS NULL)::text FROM notification_cleanup_runs`
 	if got := pgtest.One[string](d, record); status != 1 || got != "(1000,t)" {
@@ -113,6 +114,19 @@ func TestAFailedRunHasNoEnd(t *testing.T) {
 			got,
 			stderr,
 		)
+	}
+	// Users are counted at the end: until then 0 would be wrong.
+	for _, line := range []string{
+		"\n  cleaned                  -  counted when the run has ended\n",
+		"\n  still over it            -  counted when the run has ended\n",
+		"\n  deleted              1,000\n",
+	} {
+		if !strings.Contains(stdout, line) {
+			t.Errorf("no %q in\n%s", line, stdout)
+		}
+	}
+	if strings.Contains(stderr, "users_cleaned") {
+		t.Errorf("the log counts users: %s", stderr)
 	}
 }
 
