@@ -8,18 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/sethvargo/go-retry"
-)
-
-// How often and how long something is tried again: for about half a minute.
-const (
-	retries      = 8
-	retryFirst   = 200 * time.Millisecond
-	retryLongest = 5 * time.Second
 )
 
 // Database is a pool of connections.
@@ -70,39 +61,6 @@ func (d *Database) withConnection(
 	}
 	defer conn.Release()
 	return do(ctx, conn)
-}
-
-// retry does something until it succeeds or fails for good, with growing pauses.
-func (d *Database) retry(ctx context.Context, do func(context.Context) error) error {
-	backoff := retry.NewExponential(retryFirst)
-	backoff = retry.WithCappedDuration(retryLongest, backoff)
-	backoff = retry.WithJitterPercent(20, backoff)
-	backoff = retry.WithMaxRetries(retries, backoff)
-	return retry.Do(ctx, backoff, func(ctx context.Context) error {
-		err := explain(do(ctx))
-		if err == nil || ctx.Err() != nil || !d.mayBeGone(err) {
-			return err
-		}
-		d.log.Warn("retrying", "error", OneLine(err))
-		return retry.RetryableError(err)
-	})
-}
-
-// mayBeGone tells if an error may be gone at the next attempt.
-func (d *Database) mayBeGone(err error) bool {
-	switch state(err) {
-	case readOnly:
-		if !d.wrote.Load() {
-			return false // it is a standby, and was one before
-		}
-		// After a failover the other server answers to the same name: connect anew.
-		d.Reset()
-		return true
-	case tooMany:
-		// Who has a connection already is better off without another one.
-		return !errors.Is(err, ErrNoConnection) || d.Stat().TotalConns() == 0
-	}
-	return Transient(err)
 }
 
 // Transaction executes a statement that returns a row, in a transaction of its own, and returns

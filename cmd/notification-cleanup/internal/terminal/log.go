@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/lmittmann/tint"
@@ -56,6 +57,8 @@ func forPeople(_ []string, attr slog.Attr) slog.Attr {
 	switch value := attr.Value; {
 	case attr.Key == slog.TimeKey, value.Any() == slog.LevelInfo, value.Any() == false:
 		return slog.Attr{}
+	case value.Kind() == slog.KindTime:
+		attr.Value = slog.StringValue(value.Time().Local().Format(time.TimeOnly))
 	case value.Kind() == slog.KindFloat64:
 		attr.Value = slog.StringValue(humanize.CommafWithDigits(value.Float64(), 1))
 	case value.Kind() == slog.KindInt64 && !strings.HasSuffix(attr.Key, "id"):
