@@ -330,8 +330,8 @@ COMMENT ON COLUMN notification_cleanup_batches.newest IS 'The newest created_at 
 COMMENT ON COLUMN notification_cleanup_batches.shard IS
     'The shard of Citus in which all of the list lies; NULL where Citus distributes nothing.';
 COMMENT ON COLUMN notification_cleanup_batches.file IS
-    'The file of the table in which all of the list lies: another one, and the places say nothing '
-    'any more. NULL on Citus.';
+    'The file of the table or shard in which all of the list lies: another one, and the places say '
+    'nothing any more.';
 COMMENT ON COLUMN notification_cleanup_batches.relations IS
     'The list: which table, partition or shard each notification lies in, ...';
 COMMENT ON COLUMN notification_cleanup_batches.places IS '... its place there (ctid), ...';

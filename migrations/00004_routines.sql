@@ -197,6 +197,45 @@ COMMENT ON FUNCTION deleted_on_worker(bigint, bigint, bigint[]) IS
     'transaction of which only the half on the worker was committed; elsewhere than on Citus none.';
 -- end of sql/citus/deleted_on_worker.sql
 
+-- frozen copy of sql/citus/note_shard_files.sql
+-- Notes for each batch of a run in which file its shard is, so that a rewrite is noticed:
+--
+--     SELECT note_shard_files(7);
+--
+-- Elsewhere than on Citus the plan knows the files itself.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION note_shard_files(run_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_shard bigint;
+    v_users notification_user_id[];
+BEGIN
+    FOR v_shard, v_users IN
+        SELECT DISTINCT ON (b.shard)
+            b.shard,
+            b.users
+        FROM notification_cleanup_batches AS b
+        WHERE b.run_id = note_shard_files.run_id
+            AND b.shard IS NOT NULL
+        ORDER BY b.shard
+    LOOP
+        UPDATE notification_cleanup_batches AS b
+        SET file = notification_shard_file(v_users)
+        WHERE b.run_id = note_shard_files.run_id
+            AND b.shard = v_shard;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION note_shard_files(bigint) IS
+    'For open_notification_cleanup(): notes the files of the shards of Citus in which the batches of '
+    'a run lie.';
+-- end of sql/citus/note_shard_files.sql
+
 -- frozen copy of sql/citus/notification_deleted_shards.sql
 -- Where the notifications lie that purge or undo comes to next, for Citus, which locks rows in one
 -- shard only:
@@ -273,6 +312,35 @@ COMMENT ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, intege
 'Of the first max_rows notifications that were soft-deleted in that time, the users and how many '
 'they are: a row a shard where Citus distributes them, elsewhere one row with NULL for all users.';
 -- end of sql/citus/notification_deleted_shards.sql
+
+-- frozen copy of sql/citus/notification_shard_file.sql
+-- The file of the shard in which the notifications of these users lie, which share it, as its worker
+-- knows it. NULL where none of them is left:
+--
+--     SELECT notification_shard_file(ARRAY[42, 43]);
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_shard_file(user_ids notification_user_id[])
+RETURNS oid
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    RETURN (
+        SELECT pg_relation_filenode(n.tableoid)
+        FROM notifications AS n
+        WHERE n.user_id = ANY (notification_shard_file.user_ids)
+        LIMIT 1
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_shard_file(notification_user_id[]) IS
+    'The file of the shard of Citus in which the notifications of these users lie, NULL where there '
+    'are none.';
+-- end of sql/citus/notification_shard_file.sql
 
 -- frozen copy of sql/citus/notification_shards.sql
 -- Which shard each user's notifications are in, where Citus distributes the table: a batch stays
@@ -4621,11 +4689,12 @@ BEGIN
         FROM notification_cleanup_batches AS b
         WHERE b.run_id = cleanup_batch_is_rewritten.run_id
             AND b.number = cleanup_batch_is_rewritten.number
-            AND b.shard IS NULL
-            AND (
-                b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1]::regclass)
-                OR b.relations[1] NOT IN (SELECT t.relation FROM notification_tables() AS t)
-            )
+            AND CASE
+                -- Only a worker of Citus knows, and not where nothing is left.
+                WHEN b.shard IS NOT NULL THEN b.file <> notification_shard_file(b.users)
+                ELSE b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1]::regclass)
+                    OR b.relations[1] NOT IN (SELECT t.relation FROM notification_tables() AS t)
+            END
     );
 END
 $$;
@@ -5391,6 +5460,7 @@ BEGIN
     ELSE
         INSERT INTO notification_cleanup_open_runs (run_id, users_not_to_count)
         VALUES (v_run.id, v_not_to_count);
+        PERFORM note_shard_files(v_run.id);
         PERFORM spread_batches_over_shards(v_run.id);
     END IF;
 
@@ -7608,6 +7678,8 @@ DROP FUNCTION find_notifications_to_rehearse(bigint);
 DROP FUNCTION spread_batches_over_shards(bigint);
 DROP FUNCTION pin_tid_scans_on_workers();
 DROP FUNCTION notification_shards(notification_user_id[]);
+DROP FUNCTION notification_shard_file(notification_user_id[]);
 DROP FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer);
+DROP FUNCTION note_shard_files(bigint);
 DROP FUNCTION deleted_on_worker(bigint, bigint, bigint[]);
 DROP FUNCTION count_lost_commits(bigint);

@@ -58,6 +58,7 @@ BEGIN
     ELSE
         INSERT INTO notification_cleanup_open_runs (run_id, users_not_to_count)
         VALUES (v_run.id, v_not_to_count);
+        PERFORM note_shard_files(v_run.id);
         PERFORM spread_batches_over_shards(v_run.id);
     END IF;
 
