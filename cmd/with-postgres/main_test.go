@@ -20,7 +20,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestMain lets the test binary be three programs: the tests, with-postgres itself, and a command that asks the server something.
+// TestMain lets the test binary be three programs: the tests, with-postgres itself, and a command
+// that asks the server something.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "select-1":
@@ -50,8 +51,9 @@ func selectOne() int {
 	return 10
 }
 
-// withPostgres returns with-postgres as a command, with the variables added to an environment that names no server. It has a session of
-// its own, as in a terminal's foreground SIGINT is not passed on.
+// withPostgres returns with-postgres as a command, with the variables added to an environment that
+// names no server. It has a session of its own, as in a terminal's foreground SIGINT is not passed
+// on.
 func withPostgres(t *testing.T, vars []string, args ...string) *exec.Cmd {
 	t.Helper()
 	program, err := os.Executable()
@@ -75,8 +77,9 @@ func output(t *testing.T, cmd *exec.Cmd) (stdout, stderr string, status int) {
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// fakeServer returns a folder whose initdb and postgres are the scripts, in a place that the user postgres can reach. It is made
-// before t.Parallel: a process that forks while a script is being written keeps it from being executed (ETXTBSY).
+// fakeServer returns a folder whose initdb and postgres are the scripts, in a place that the user
+// postgres can reach. It is made before t.Parallel: a process that forks while a script is being
+// written keeps it from being executed (ETXTBSY).
 func fakeServer(t *testing.T, initdb, postgres string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fake-server-")
@@ -88,7 +91,8 @@ func fakeServer(t *testing.T, initdb, postgres string) string {
 		t.Fatal(err)
 	}
 	for name, script := range map[string]string{"initdb": initdb, "postgres": postgres} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		program := []byte("#!/bin/sh\n" + script + "\n")
+		if err := os.WriteFile(filepath.Join(dir, name), program, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -103,8 +107,8 @@ type running struct {
 	pid   int    // of the server
 }
 
-// start starts with-postgres with a shell script as the command. The script writes its DATABASE_URL first, and its standard input ends
-// when the test closes it.
+// start starts with-postgres with a shell script as the command. The script writes its
+// DATABASE_URL first, and its standard input ends when the test closes it.
 func start(t *testing.T, script string) running {
 	t.Helper()
 	cmd := withPostgres(t, nil, "sh", "-c", script)
@@ -171,7 +175,13 @@ func TestGivesTheCommandAServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Variables that would lead pgx elsewhere, or the server's socket.
-	vars := []string{"PGHOST=/nowhere", "PGPORT=1", "PGDATABASE=none", "PGOPTIONS=-c nonsense=1", "PGSERVICE=none"}
+	vars := []string{
+		"PGHOST=/nowhere",
+		"PGPORT=1",
+		"PGDATABASE=none",
+		"PGOPTIONS=-c nonsense=1",
+		"PGSERVICE=none",
+	}
 	_, stderr, status := output(t, withPostgres(t, vars, self, "select-1"))
 	if status != 10 || stderr != "" {
 		t.Errorf("status %d, stderr %q; want 10 and nothing", status, stderr)
@@ -185,7 +195,9 @@ func TestSetsTheNamedVariableAndKeepsOnlyPGBin(t *testing.T) {
 		t.Fatal(err)
 	}
 	vars := []string{"PG_BIN=" + bin, "PGHOST=/nowhere", "TEST_URL="}
-	stdout, stderr, status := output(t, withPostgres(t, vars, "-env", "TEST_URL", "sh", "-c", `echo "$TEST_URL,$DATABASE_URL,$PGHOST,$PG_BIN"`))
+	const script = `echo "$TEST_URL,$DATABASE_URL,$PGHOST,$PG_BIN"`
+	cmd := withPostgres(t, vars, "-env", "TEST_URL", "sh", "-c", script)
+	stdout, stderr, status := output(t, cmd)
 	before, after, found := strings.Cut(stdout, "&user=postgres,,,")
 	if !found || !strings.HasPrefix(before, "postgres:///postgres?host=/") || after != bin+"\n" {
 		t.Errorf("stdout %q, stderr %q, status %d", stdout, stderr, status)
@@ -194,7 +206,8 @@ func TestSetsTheNamedVariableAndKeepsOnlyPGBin(t *testing.T) {
 
 func TestADurableServerIsOnDiskAndSyncs(t *testing.T) {
 	t.Parallel()
-	stdout, stderr, status := output(t, withPostgres(t, nil, "-durable", "sh", "-c", `psql "$DATABASE_URL" -XAtc "SHOW fsync"; echo "$DATABASE_URL"`))
+	const script = `psql "$DATABASE_URL" -XAtc "SHOW fsync"; echo "$DATABASE_URL"`
+	stdout, stderr, status := output(t, withPostgres(t, nil, "-durable", "sh", "-c", script))
 	if status != 0 || !strings.HasPrefix(stdout, "on\n") || strings.Contains(stdout, "/dev/shm") {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
@@ -204,7 +217,9 @@ func TestKeepsAVariableThatIsSet(t *testing.T) {
 	t.Parallel()
 	// Without a server's programs, so that starting one would fail.
 	vars := []string{"PG_BIN=/nonexistent", "PGHOST=here", "TEST_URL=postgres://mine"}
-	stdout, stderr, status := output(t, withPostgres(t, vars, "-env", "TEST_URL", "sh", "-c", `echo "$TEST_URL $PGHOST"; exit 7`))
+	const script = `echo "$TEST_URL $PGHOST"; exit 7`
+	cmd := withPostgres(t, vars, "-env", "TEST_URL", "sh", "-c", script)
+	stdout, stderr, status := output(t, cmd)
 	if stdout != "postgres://mine here\n" || stderr != "" || status != 7 {
 		t.Errorf("stdout %q, stderr %q, status %d", stdout, stderr, status)
 	}
@@ -241,7 +256,8 @@ func TestReportsASignalThatKilledTheCommand(t *testing.T) {
 
 func TestPassesSignalsOnAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // or under nohup it would be ignored by what is started here, too
+	// Or under nohup it would be ignored by what is started here, too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
@@ -275,15 +291,17 @@ func TestWaitsForACommandThatHandlesTheSignal(t *testing.T) {
 
 func TestLeavesNothingWhenItIsKilled(t *testing.T) {
 	t.Parallel()
-	r := start(t, `echo "$DATABASE_URL"; exec cat`) // which lives until the test closes its standard input
+	// It lives until the test closes its standard input.
+	r := start(t, `echo "$DATABASE_URL"; exec cat`)
 	defer r.stdin.Close()
 	if err := r.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = r.cmd.Process.Wait() // not cmd.Wait, which would close the command's standard input
 	left := r.left()
-	for deadline := time.Now().Add(20 * time.Second); left != "" && time.Now().Before(deadline); left = r.left() {
+	for deadline := time.Now().Add(20 * time.Second); left != "" && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
+		left = r.left()
 	}
 	if left != "" {
 		t.Error("left:", left)
@@ -292,8 +310,10 @@ func TestLeavesNothingWhenItIsKilled(t *testing.T) {
 
 func TestNamesTheWaysOutWithoutAServer(t *testing.T) {
 	t.Parallel()
-	_, stderr, status := output(t, withPostgres(t, []string{"PG_BIN=/nonexistent", "TEST_URL="}, "-env", "TEST_URL", "true"))
-	if status != 1 || !strings.HasPrefix(stderr, "with-postgres: ") || strings.Count(stderr, "\n") != 1 {
+	vars := []string{"PG_BIN=/nonexistent", "TEST_URL="}
+	_, stderr, status := output(t, withPostgres(t, vars, "-env", "TEST_URL", "true"))
+	if status != 1 || !strings.HasPrefix(stderr, "with-postgres: ") ||
+		strings.Count(stderr, "\n") != 1 {
 		t.Errorf("status %d, stderr %q; want 1 and one line", status, stderr)
 	}
 	for _, way := range []string{"apt-get install postgresql", "PG_BIN", "TEST_URL", "docker run"} {
@@ -305,17 +325,24 @@ func TestNamesTheWaysOutWithoutAServer(t *testing.T) {
 
 func TestTellsWhyTheServerDidNotStart(t *testing.T) {
 	servers := map[string]string{
-		"initdb":   fakeServer(t, "echo 'initdb: error: no room'; echo 'initdb: removing'; exit 1", "exit 1"),
-		"postgres": fakeServer(t, "exit 0", "echo 'FATAL:  no room'; echo 'LOG:  database system is shut down'; exit 1"),
-		"any":      fakeServer(t, "echo 'first'; echo 'there is no room'; exit 1", "exit 1"),
+		"initdb": fakeServer(t,
+			"echo 'initdb: error: no room'; echo 'initdb: removing'; exit 1",
+			"exit 1"),
+		"postgres": fakeServer(t,
+			"exit 0",
+			"echo 'FATAL:  no room'; echo 'LOG:  database system is shut down'; exit 1"),
+		"any": fakeServer(t,
+			"echo 'first'; echo 'there is no room'; exit 1",
+			"exit 1"),
 	}
 	t.Parallel()
 	for name, bin := range servers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, stderr, status := output(t, withPostgres(t, []string{"PG_BIN=" + bin}, "true"))
-			if status != 1 || !strings.HasPrefix(stderr, "with-postgres: ") || !strings.HasSuffix(stderr, "no room\n") ||
-				strings.Count(stderr, "\n") != 1 {
+			if status != 1 || strings.Count(stderr, "\n") != 1 ||
+				!strings.HasPrefix(stderr, "with-postgres: ") ||
+				!strings.HasSuffix(stderr, "no room\n") {
 				t.Errorf("status %d, stderr %q; want 1 and one line with the reason", status, stderr)
 			}
 		})
@@ -323,7 +350,12 @@ func TestTellsWhyTheServerDidNotStart(t *testing.T) {
 }
 
 func TestStopsWhenInterruptedWhileTheServerStarts(t *testing.T) {
-	bin := fakeServer(t, `echo "$2" >"${0%/*}/datadir.new"; mv "${0%/*}/datadir.new" "${0%/*}/datadir"; sleep 0.3`, "exec sleep 1000")
+	const initdb = `
+		here=${0%/*}
+		echo "$2" >"$here/datadir.new"
+		mv "$here/datadir.new" "$here/datadir"
+		sleep 0.3`
+	bin := fakeServer(t, initdb, "exec sleep 1000")
 	t.Parallel()
 	if err := os.Chmod(bin, 0o777); err != nil { // initdb reports from there, as the user postgres
 		t.Fatal(err)
@@ -335,7 +367,8 @@ func TestStopsWhenInterruptedWhileTheServerStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var dataDir []byte
-	for deadline := time.Now().Add(20 * time.Second); len(dataDir) == 0 && time.Now().Before(deadline); {
+	deadline := time.Now().Add(20 * time.Second)
+	for len(dataDir) == 0 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 		dataDir, _ = os.ReadFile(filepath.Join(bin, "datadir"))
 	}
@@ -354,9 +387,16 @@ func TestStopsWhenInterruptedWhileTheServerStarts(t *testing.T) {
 
 func TestRefusesWrongUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"-nonsense", "true"}, {"-env"}, {"-env", "", "true"}, {"-env", "A=B", "true"}} {
+	for _, args := range [][]string{
+		{},
+		{"-nonsense", "true"},
+		{"-env"},
+		{"-env", "", "true"},
+		{"-env", "A=B", "true"},
+	} {
 		_, stderr, status := output(t, withPostgres(t, nil, args...))
-		if status != 2 || !strings.HasPrefix(stderr, "with-postgres: usage: ") || strings.Count(stderr, "\n") != 1 {
+		if status != 2 || strings.Count(stderr, "\n") != 1 ||
+			!strings.HasPrefix(stderr, "with-postgres: usage: ") {
 			t.Errorf("%q: status %d, stderr %q; want 2 and the usage", args, status, stderr)
 		}
 	}
@@ -366,7 +406,8 @@ func TestTellsThatACommandIsNotThere(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"no-such-command", "/no/such/command"} {
 		_, stderr, status := output(t, withPostgres(t, nil, name))
-		if status != 127 || !strings.HasPrefix(stderr, "with-postgres: ") || !strings.Contains(stderr, name) {
+		if status != 127 || !strings.HasPrefix(stderr, "with-postgres: ") ||
+			!strings.Contains(stderr, name) {
 			t.Errorf("%s: status %d, stderr %q; want 127 and the name", name, status, stderr)
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Introduce makes a cluster of databases that are empty, one on each node, given by their connection strings: the first one that of the
-// coordinator, which knows the others then. The error is that of the first statement that fails.
+// Introduce makes a cluster of databases that are empty, one on each node, given by their
+// connection strings: the first one that of the coordinator, which knows the others then. The error
+// is that of the first statement that fails.
 func Introduce(ctx context.Context, databases ...string) error {
 	var known string
 	for i := len(databases) - 1; i >= 0; i-- { // the coordinator last
@@ -21,7 +22,8 @@ func Introduce(ctx context.Context, databases ...string) error {
 		if i > 0 {
 			known += fmt.Sprintf("; SELECT citus_add_node('%s', %d)", config.Host, config.Port)
 		} else {
-			statements += fmt.Sprintf("; SELECT citus_set_coordinator_host('%s', %d)", config.Host, config.Port) + known
+			statements += fmt.Sprintf("; SELECT citus_set_coordinator_host('%s', %d)",
+				config.Host, config.Port) + known
 		}
 		conn, err := pgx.ConnectConfig(ctx, config)
 		if err != nil {
