@@ -28,7 +28,7 @@ func (m *model) judge(
 	c *pgtest.Counts,
 ) (preview []modelPreview, shares map[string]*modelShare) {
 	shares = map[string]*modelShare{}
-	for _, user := range users {
+	for _, user := range m.users() {
 		live := m.where(isLive).where(func(n *notification) bool { return n.user == user })
 		if len(live) <= limit || !slices.Contains(chosen, user) {
 			continue
@@ -57,7 +57,8 @@ func (m *model) judge(
 
 // state is what lines returns, in the database.
 const state = `SELECT line FROM (
-	SELECT 1, id, format('(%%s, %%L, %%L, %%L, %%L)', id, user_id, status, created_at, deleted_at)
+	SELECT 1, seq, format('(%%s, %%s, %%L, %%L, %%L, %%L)',
+		seq, id, lower(user_id::text), status, created_at::timestamptz, deleted_at)
 	FROM notifications
 	UNION ALL
 	SELECT 2, id, format(
@@ -71,7 +72,7 @@ const state = `SELECT line FROM (
 	FROM notification_cleanup_runs
 	UNION ALL
 	SELECT 3, 0, 'preview [' || coalesce(string_agg(format('{%%L %%s %%s %%s}',
-		user_id, total_notifications, unread_notifications, deletable_notifications), ' '), '') || ']'
+		lower(user_id::text), total_notifications, unread_notifications, deletable_notifications), ' '), '') || ']'
 	FROM preview_notification_cleanup(%[1]d, %[2]d)
 	UNION ALL
 	SELECT 4, 0, format(
@@ -98,7 +99,7 @@ func (m *model) lines() (lines []string) {
 	}
 	delete(owners, null)
 	var c pgtest.Counts
-	preview, _ := m.judge(users, m.max, m.keep, &c)
+	preview, _ := m.judge(m.users(), m.max, m.keep, &c)
 	lines = append(
 		lines,
 		fmt.Sprint("preview ", preview),

@@ -22,18 +22,46 @@ func (m *model) Restore(t *rapid.T) {
 		return
 	}
 	m.d.Note(call)
+	before := m.refused("restore")
 	got, run := pgtest.One[int](m.d, call), m.runs[id-1]
+	after := m.refused("restore")
 	m.end(t, run, false)
-	left := pgtest.All[int](m.d, "SELECT id FROM notifications WHERE deleted_at = "+run.startedAt)
+	left := pgtest.All[int](m.d, "SELECT seq FROM notifications WHERE deleted_at = "+run.startedAt)
 	deleted := m.where(func(n *notification) bool { return n.deletedAt == run.startedAt })
-	restored := deleted.where(func(n *notification) bool { return !slices.Contains(left, n.id) })
+	restored := deleted.where(func(n *notification) bool { return !slices.Contains(left, n.seq) })
 	for _, n := range restored {
 		n.deletedAt = null
 	}
 	m.untrack(restored)
 	run.restored += len(restored)
-	if want := min(size, len(deleted)); got != want || len(restored) != want {
-		t.Fatalf("%s is %d, and restored %d, want %d", call, got, len(restored), want)
+	// What has refused lately is stepped over.
+	tries := deleted.where(func(n *notification) bool { return !slices.Contains(before, n) })
+	refused := tries.where(func(n *notification) bool { return slices.Contains(after, n) })
+	m.wantVetoed(t, call, restored, refused)
+	if want := min(size, len(tries)); got != len(restored) || len(restored)+len(refused) != want {
+		t.Fatalf("%s is %d, and restored %d, refused %d, want %d",
+			call, got, len(restored), len(refused), want)
+	}
+}
+
+// refused are the notifications that undo or purge steps over, as they refused.
+func (m *model) refused(operation string) notifications {
+	noted := pgtest.All[int](m.d, fmt.Sprintf(`
+		SELECT n.seq
+		FROM notification_cleanup_refused AS f
+		JOIN notifications AS n
+			ON n.tableoid = f.relation AND n.ctid = f.place AND n.deleted_at = f.deleted_at
+		WHERE f.operation = '%s'`, operation))
+	return m.where(func(n *notification) bool { return slices.Contains(noted, n.seq) })
+}
+
+// wantVetoed compares what went and what refused with what the application's trigger lets go.
+func (m *model) wantVetoed(t *rapid.T, call string, done, refused notifications) {
+	if wrong := done.where(m.kind.trigger.vetoes); len(wrong) > 0 {
+		t.Fatalf("%s did what the trigger vetoes: %v", call, wrong)
+	}
+	if wrong := refused.where(m.lets); len(wrong) > 0 {
+		t.Fatalf("%s notes as refused what the trigger lets go: %v", call, wrong)
 	}
 }
 
@@ -47,16 +75,22 @@ func (m *model) Purge(t *rapid.T) {
 	maxRows := rapid.IntRange(1, 10).Draw(t, "max_rows")
 	call := fmt.Sprintf("SELECT purge_notifications(%s, %d)", retention, maxRows)
 	m.d.Note(call)
+	noted := m.refused("purge")
 	purged := pgtest.One[int](m.d, call)
-	left := pgtest.All[int](m.d, "SELECT id FROM notifications")
-	got := m.where(func(n *notification) bool { return !slices.Contains(left, n.id) })
-	want := m.where(func(n *notification) bool { return n.deletedAt != null && n.deletedAt < before })
+	refused := m.refused("purge").where(func(n *notification) bool { return !slices.Contains(noted, n) })
+	left := pgtest.All[int](m.d, "SELECT seq FROM notifications")
+	gone := m.where(func(n *notification) bool { return !slices.Contains(left, n.seq) })
+	m.wantVetoed(t, call, gone, refused)
+	got := slices.Concat(gone, refused)
+	want := m.where(func(n *notification) bool {
+		return n.deletedAt != null && n.deletedAt < before && !slices.Contains(noted, n)
+	})
 	compare := func(a, b *notification) int { return cmp.Compare(a.deletedAt, b.deletedAt) }
 	slices.SortFunc(got, compare)
 	slices.SortFunc(want, compare)
 	want = want[:min(maxRows, len(want))]
-	if purged != len(got) || slices.CompareFunc(got, want, compare) != 0 {
-		t.Fatalf("purge_notifications is %d, and purged %v, want %v", purged, got, want)
+	if purged != len(gone) || slices.CompareFunc(got, want, compare) != 0 {
+		t.Fatalf("purge_notifications is %d, and tried %v, want %v", purged, got, want)
 	}
-	m.remove(got)
+	m.remove(gone)
 }
