@@ -18,7 +18,9 @@ const (
 	invalidParameter = "22023"
 	noSuchFunction   = "42883"
 	noSuchTable      = "42P01"
-	noSuchSetting    = "42704"
+	noSuchObject     = "42704"
+	noSuchColumn     = "42703"
+	noSuchSchema     = "3F000"
 	protocol         = "08P01"
 	tooMany          = "53300"
 )
@@ -79,6 +81,24 @@ func NotInstalled(err error) bool {
 	return state(err) == noSuchFunction || state(err) == noSuchTable
 }
 
+// misnamed tells if the server does not find what a function names, and not what the program has
+// named: that is a trigger of the application, since our routines find what is ours.
+func misnamed(err error) bool {
+	names := []string{noSuchFunction, noSuchTable, noSuchObject, noSuchColumn, noSuchSchema}
+	return slices.Contains(names, state(err)) && failedIn(err) != ""
+}
+
+// failedIn is the innermost function in which the server failed, as it says so, or nothing where
+// the statement of the program was at fault.
+func failedIn(err error) string {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return ""
+	}
+	innermost, _, _ := strings.Cut(pgErr.Where, "\n")
+	return innermost
+}
+
 // Refused tells if the server refused an argument.
 func Refused(err error) bool { return state(err) == invalidParameter }
 
@@ -105,7 +125,7 @@ func explain(err error) error {
 	switch unsupported := strings.Contains(pgErr.Message, "unsupported startup parameter"); {
 	case unsupported && strings.HasSuffix(pgErr.Message, " search_path"):
 		hint = "PgBouncer does not take SCHEMA: ALTER ROLE ... SET search_path instead."
-	case unsupported, pgErr.Code == noSuchSetting:
+	case unsupported, pgErr.Code == noSuchObject && failedIn(err) == "":
 		hint = "DATABASE_URL takes the parameters of libpq and the settings of the server, " +
 			"such as ?sslmode=require or ?search_path=app. See SCHEMA and WORKERS."
 	case pgErr.Code == protocol && strings.Contains(pgErr.Message, "statement pooling"):
@@ -130,7 +150,13 @@ func OneLine(err error) string {
 			message += " DETAIL: " + pgErr.Detail
 		}
 	}
-	if NotInstalled(err) {
+	switch {
+	case misnamed(err):
+		message += " CONTEXT: " + failedIn(err)
+		hint = "A trigger of the application runs under the search_path that is pinned for the " +
+			"cleanup. Let its function name the schema, or ALTER FUNCTION ... SET search_path = ...; " +
+			"notification-cleanup doctor tells which."
+	case NotInstalled(err):
 		hint = "Is it installed here? See notification-cleanup migrate status, and SCHEMA."
 	}
 	var mistaken *MistakenError
