@@ -103,6 +103,7 @@ func TestTheFinalErrorIsJSONWhereTheLogIs(t *testing.T) {
 
 func TestPgBouncerInStatementModeIsAMistakeThatIsSaidAtOnce(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	d := pgtest.New(t)
 	env := map[string]string{"DATABASE_URL": pgbouncer(t, d, "statement")}
 	_, stderr, status := command(t, d, env, "run")

@@ -302,6 +302,7 @@ func TestWhoeverWaitsSaysForWhom(t *testing.T) {
 
 func TestAMigrationThroughPgBouncerLeavesNoLock(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	d := pgtest.Empty(t)
 	env := map[string]string{"DATABASE_URL": pgbouncer(t, d, "transaction")}
 	if _, stderr, status := command(t, d, env, "migrate", "up"); status != 0 {

@@ -16,6 +16,7 @@ import (
 
 func TestAStandbyShowsWhatWouldGoAndCleansUpOnceItIsPromoted(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	primary := pgtest.NewServer(t)
 	d := primary.New()
 	standby := primary.Standby()
@@ -128,6 +129,7 @@ default_pool_size = 2
 
 func TestPgBouncerInTransactionMode(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	before := pgtest.One[string](d, pgtest.LiveChecksum)
@@ -154,6 +156,7 @@ func TestPgBouncerInTransactionMode(t *testing.T) {
 
 func TestASignalStopsTheStatementBehindPgBouncer(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	d.BlockUser2()

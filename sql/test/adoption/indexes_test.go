@@ -157,6 +157,7 @@ func parts(indexes *string) []string {
 // The migration judges an index of the application as notification_cleanup_indexes() does.
 func TestPlainGooseBuildsNoIndexBesideOneThatServes(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	for name, create := range map[string]string{
 		"none":              "SELECT",
 		"the same":          "CREATE INDEX ON notifications (user_id) WHERE deleted_at IS NULL",

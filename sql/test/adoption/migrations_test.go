@@ -102,6 +102,7 @@ func plainGoose(d *pgtest.Database, direction string) (output string, err error)
 
 func TestPlainGooseLeavesNothingBehindWhereItIsRefused(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	d := pgtest.Empty(t)
 	d.Exec("CREATE TABLE notifications (user_id integer)")
 	for range 2 {
@@ -124,6 +125,7 @@ func TestPlainGooseLeavesNothingBehindWhereItIsRefused(t *testing.T) {
 
 func TestPlainGoose(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	for _, create := range []string{`SELECT`, pgtest.ApplicationTable, `
 		CREATE TABLE inbox (id bigint PRIMARY KEY, owner bigint, seen boolean, made timestamptz,
 			gone timestamptz);
@@ -151,6 +153,7 @@ func TestPlainGoose(t *testing.T) {
 
 func TestSnapshotEqualsTheLivingSource(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	if out, err := exec.Command(pgtest.Path(".ci/snapshot"), "--check").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -39,6 +39,7 @@ var kills = map[string]func(s *pgtest.Server, d *pgtest.Database, call *pgtest.C
 // and the next call does the rest.
 func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
 	t.Parallel()
+	pgtest.Slow(t)
 	s := pgtest.NewServer(t)
 	kinds := []*pgtest.Database{s.New()}
 	if s.Workers == nil {

@@ -34,8 +34,9 @@
 //
 // killed by names tests that run first, to save time; above the first mutant of a file it is for
 // all that have none of their own. After them comes the suite beside the file of mutants, and then
-// all others but the slow ones. Where a condition stands twice and either backs the other up, both
-// have to go. What no result tells from the original is no mutant: say so at the top of the file.
+// all others but the slow ones: see pgtest.Slow. Where a condition stands twice and either backs
+// the other up, both have to go. What no result tells from the original is no mutant: say so at
+// the top of the file.
 package main
 
 import (
@@ -64,7 +65,6 @@ func mutate(ctx context.Context) error {
 	checkOnly := flag.Bool("check", false, "only see that each mutant finds what it changes")
 	only := flag.String("only", "", "a regular `expression`: try the mutants that it matches")
 	jobs := flag.Int("jobs", 2, "the `number` of mutants to try at once, each on its own server")
-	slow := flag.String("skip", "^$", "a regular `expression`: leave out these tests, they are slow")
 	flag.Parse()
 	wanted, err := regexp.Compile(*only)
 	if err != nil {
@@ -90,5 +90,5 @@ func mutate(ctx context.Context) error {
 	if chosen == nil {
 		return errors.New("-only: matches no mutant")
 	}
-	return tree.tryAll(ctx, chosen, *jobs, *slow)
+	return tree.tryAll(ctx, chosen, *jobs)
 }

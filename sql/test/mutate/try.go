@@ -31,7 +31,7 @@ var smokeStatements string
 var errNotKilled = errors.New("not every mutant was killed")
 
 // tryAll tries the tree as it is, and then each mutant, and prints what became of each.
-func (t *tree) tryAll(ctx context.Context, mutants []mutant, jobs int, slow string) error {
+func (t *tree) tryAll(ctx context.Context, mutants []mutant, jobs int) error {
 	original, err := os.MkdirTemp("", "mutants-")
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (t *tree) tryAll(ctx context.Context, mutants []mutant, jobs int, slow stri
 	}
 	t = &tree{root: original, files: t.files, tests: t.tests}
 	start := time.Now()
-	killer, err := t.try(ctx, nil, slow)
+	killer, err := t.try(ctx, nil)
 	printResult("without a mutant", verdictOf(killer, err, "RED", "green"), start, killer, err)
 	if killer != "" || err != nil {
 		return errors.New("the tests are red without a mutant, too: make test")
@@ -54,7 +54,7 @@ func (t *tree) tryAll(ctx context.Context, mutants []mutant, jobs int, slow stri
 	for _, m := range mutants {
 		group.Go(func() error {
 			start := time.Now()
-			killer, err := t.try(ctx, &m, slow)
+			killer, err := t.try(ctx, &m)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -97,7 +97,7 @@ func printResult(name, verdict string, start time.Time, killer string, err error
 
 // try tests a copy of the tree with the changes of a mutant, or as it is, on a server of its own,
 // and returns the first test that went red. The error says why a mutant cannot be tried.
-func (t *tree) try(ctx context.Context, m *mutant, slow string) (killer string, err error) {
+func (t *tree) try(ctx context.Context, m *mutant) (killer string, err error) {
 	folder, err := os.MkdirTemp("", "mutant-")
 	if err != nil {
 		return "", err
@@ -106,7 +106,6 @@ func (t *tree) try(ctx context.Context, m *mutant, slow string) (killer string, 
 	trial := trial{
 		source:    filepath.Join(folder, "source"),
 		temporary: filepath.Join(folder, "tmp"),
-		slow:      slow,
 	}
 	err = errors.Join(
 		os.Chmod(folder, 0o755), // the server's user reads some files of the tests
@@ -139,7 +138,6 @@ func (t *tree) try(ctx context.Context, m *mutant, slow string) (killer string, 
 type trial struct {
 	source    string
 	temporary string // what the tests leave behind when they are killed
-	slow      string // the tests to skip
 	url       string // of the server
 }
 
@@ -227,7 +225,7 @@ func (t *trial) smoke(ctx context.Context) error {
 // test runs the tests of a step up to the first red one.
 func (t *trial) test(ctx context.Context, s step) (killer string, err error) {
 	arguments := []string{
-		"test", "-json", "-count=1", "-p=1", "-vet=off", "-short", "-timeout=15m", "-skip", t.slow,
+		"test", "-json", "-count=1", "-p=1", "-vet=off", "-short", "-timeout=15m",
 	}
 	if s.tests != nil {
 		arguments = append(arguments, "-run", "^("+strings.Join(s.tests, "|")+")$")

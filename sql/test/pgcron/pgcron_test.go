@@ -14,13 +14,8 @@ import (
 // parallel.
 func TestPgCron(t *testing.T) {
 	t.Parallel()
-	cron, exists := pgtest.Cron(t)
-	if !exists {
-		t.Fatal(
-			"no pg_cron on this server: apt-get install postgresql-15-cron and run make test, or set" +
-				" shared_preload_libraries = 'pg_cron' and cron.database_name",
-		)
-	}
+	pgtest.Slow(t)
+	cron := pgtest.NeedCron(t)
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	psql := func(file string, variables ...string) (string, error) {

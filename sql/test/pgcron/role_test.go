@@ -16,10 +16,8 @@ import (
 // for them.
 func TestPgCronAsARoleOfItsOwn(t *testing.T) {
 	t.Parallel()
-	cron, exists := pgtest.Cron(t)
-	if !exists {
-		t.Fatal("no pg_cron on this server: see TestPgCron")
-	}
+	pgtest.Slow(t)
+	cron := pgtest.NeedCron(t)
 	d := pgtest.New(t)
 	d.Exec(pgtest.Inboxes)
 	d.Exec(pgtest.Expired)

@@ -233,6 +233,21 @@ func Cron(t *testing.T) (session *Database, exists bool) {
 	return session, One[bool](session, here)
 }
 
+// NeedCron is Cron for a test that needs it. Only servers that PG_BIN names may be without.
+func NeedCron(t *testing.T) (session *Database) {
+	t.Helper()
+	session, exists := Cron(t)
+	switch {
+	case exists:
+	case os.Getenv("PG_BIN") != "":
+		t.Skip("the server in PG_BIN has no pg_cron")
+	default:
+		t.Fatal("no pg_cron on this server: apt-get install postgresql-15-cron and run make test, " +
+			"or set shared_preload_libraries = 'pg_cron' and cron.database_name")
+	}
+	return session
+}
+
 // SetForDatabase makes a setting the default in the database.
 func SetForDatabase(setting string) string {
 	return "DO $do$ BEGIN EXECUTE format('ALTER DATABASE %I SET ', current_database())" +

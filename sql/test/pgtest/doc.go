@@ -7,7 +7,11 @@
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 //
-// and runs on the server that TEST_DATABASE_URL names, the scratch server of a superuser. Main
+// Marks behind m say where it runs besides make test: AlsoLong in make test-long, AlsoOnCitus in
+// make test-citus. A test that says Long runs in make test-long only; one that says Slow is left
+// out with -short, as in make mutate.
+//
+// A suite runs on the server that TEST_DATABASE_URL names, the scratch server of a superuser. Main
 // migrates a template database once and drops all that the suite has made when it ends. Several
 // suites may run on one server at once: the names of their databases and roles begin with the
 // process id. The suites, in the order in which one may read them:
@@ -17,12 +21,12 @@
 //   - lastword: rows that others hold or change; on Citus, too;
 //   - concurrency: isolation, rows that move, runs beside each other, giving way;
 //   - exact: each notification goes and is counted once, whatever is killed; on Citus, too;
-//   - load: an application at work; long: what only make test-long runs;
+//   - load: an application at work, a full disk;
 //   - pace: resting, waiting for replicas, stopping;
 //   - undo: restore and purge;
 //   - safety: arguments, rights, search_path;
 //   - types: what the columns may be, and what follows when they change;
-//   - odd: settings that a database may have; each of them alone in long;
+//   - odd: settings that a database may have;
 //   - adoption: an application's tables, views and partitions, migrations;
 //   - recipes: each block of RECIPES.md; documents: the reference, links, pictures;
 //   - doctor, with health; pgcron;

@@ -35,7 +35,10 @@ var server struct {
 }
 
 // Main runs the tests of a suite, and ends the process.
-func Main(m *testing.M) {
+func Main(m *testing.M, marks ...Mark) {
+	if !wanted(marks) {
+		return
+	}
 	status, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,4 +1,4 @@
-package long
+package odd
 
 import (
 	"testing"
@@ -6,8 +6,9 @@ import (
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
 
-func TestLongNoOddSettingAloneChangesAnything(t *testing.T) {
+func TestNoOddSettingAloneChangesAnything(t *testing.T) {
 	t.Parallel()
+	pgtest.Long(t)
 	for _, setting := range pgtest.OddSettings {
 		for table := range pgtest.OddTables {
 			t.Run(setting+" "+table, func(t *testing.T) {

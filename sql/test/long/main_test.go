@@ -1,9 +1,0 @@
-package long
-
-import (
-	"testing"
-
-	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
-)
-
-func TestMain(m *testing.M) { pgtest.Main(m) }
