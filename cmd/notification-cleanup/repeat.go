@@ -28,7 +28,7 @@ type chore struct {
 // repeat does a chore, and prints how many notifications that were, also when it fails. With
 // DRY_RUN it only prints how many there are.
 func (a *app) repeat(ctx context.Context, c chore) error {
-	expected, err := database.Transaction[int64](ctx, a.db, c.expect.sql, c.expect.args...)
+	expected, err := database.Read[int64](ctx, a.db, c.expect.sql, c.expect.args...)
 	if err != nil {
 		return fmt.Errorf("count notifications: %w", err)
 	}
@@ -50,7 +50,7 @@ func (a *app) repeat(ctx context.Context, c chore) error {
 
 // checkRefused is an error where notifications refuse, now or within the last day.
 func (a *app) checkRefused(ctx context.Context, c chore) error {
-	refused, err := database.Transaction[int64](ctx, a.db, c.refused.sql, c.refused.args...)
+	refused, err := database.Read[int64](ctx, a.db, c.refused.sql, c.refused.args...)
 	if err != nil {
 		return fmt.Errorf("count what refuses: %w", err)
 	}

@@ -40,7 +40,7 @@ func (a *app) run(ctx context.Context, _ []string) error {
 	if a.cfg.DryRun {
 		return a.preview(ctx, nil)
 	}
-	calledAt, err := database.Transaction[time.Time](ctx, a.db, `SELECT clock_timestamp()`)
+	calledAt, err := database.Read[time.Time](ctx, a.db, `SELECT clock_timestamp()`)
 	if err != nil {
 		return err
 	}

@@ -63,11 +63,20 @@ func (d *Database) withConnection(
 	return do(ctx, conn)
 }
 
-// Transaction executes a statement that returns a row, in a transaction of its own, and returns
-// the row; a value that is no struct stands for a row of one column. It is tried again, for about
-// half a minute. It is at READ COMMITTED, because at a stricter level workers would fail at each
-// other's counts, and at the application's writes.
+// Transaction executes a statement that writes and returns a row, in a transaction of its own, and
+// returns the row; a value that is no struct stands for a row of one column. It is tried again, for
+// about half a minute. It is at READ COMMITTED, because at a stricter level workers would fail at
+// each other's counts, and at the application's writes.
 func Transaction[T any](ctx context.Context, d *Database, sql string, args ...any) (T, error) {
+	row, err := Read[T](ctx, d, sql, args...)
+	if err == nil {
+		d.wrote.Store(true)
+	}
+	return row, err
+}
+
+// Read is Transaction for a statement that writes nothing, so that a standby answers it too.
+func Read[T any](ctx context.Context, d *Database, sql string, args ...any) (T, error) {
 	var row T
 	err := d.retry(ctx, func(ctx context.Context) error {
 		return d.withConnection(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
@@ -79,8 +88,5 @@ func Transaction[T any](ctx context.Context, d *Database, sql string, args ...an
 			})
 		})
 	})
-	if err == nil {
-		d.wrote.Store(true)
-	}
 	return row, err
 }
