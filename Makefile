@@ -13,7 +13,7 @@ bench-citus: N = 1000000
 GOOSE := github.com/pressly/goose/v3/cmd/goose@v3.29.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
-export RAPID_CHECKS ?= 150
+export RAPID_CHECKS ?= 50
 
 .PHONY: help ## list the targets
 help:
@@ -125,10 +125,13 @@ test-long: build postgresql german
 test-matrix: build postgresql german pgbouncer .build/goose
 	@VERSIONS='$(VERSIONS)' .ci/matrix $(MAKE) --no-print-directory test
 
+test-citus: ROUNDS = 3
+test-citus: export RAPID_CHECKS = 150
+
 .PHONY: test-citus ## the model, interleavings, kills and the recipe on a Citus cluster, see PG_BIN
 test-citus: build
 	@TEST_ONLY=citus TEST_DATABASE_URL= with-postgres -citus -env TEST_DATABASE_URL \
-		go test -count=1 -timeout 1h -p 1 -parallel 3 $(suites)
+		go test -count=1 -timeout 1h -p 1 -parallel 3 $(suites) -rounds $(ROUNDS)
 
 .PHONY: mutate ## break clauses, a test must go red each time; ONLY=regexp, JOBS=2
 mutate: build german pg-cron .build/goose

@@ -47,6 +47,7 @@ func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
 			s.Adopt("hash", pgtest.PartitionedTables["hash of the user"]),
 			s.Adopt("range", pgtest.PartitionedTables["range of time"]))
 	}
+	killed := 0
 	for _, way := range slices.Sorted(maps.Keys(pgtest.Ways)) {
 		d := kinds[0].OpenSession()
 		d.Exec(pgtest.Crowd)
@@ -58,8 +59,9 @@ func TestTheNextRunPutsRightWhatAKillLeft(t *testing.T) {
 			if victim == "the program" && way != "program" || victim == "a worker" && s.Workers == nil {
 				continue
 			}
-			for round := range pgtest.Rounds() {
-				d = kinds[round%len(kinds)].OpenSession()
+			for range pgtest.Rounds() {
+				d = kinds[killed%len(kinds)].OpenSession() // each in its turn
+				killed++
 				d.Exec(pgtest.Crowd)
 				call := d.StartCrowd(way)
 				delay := time.Duration(rand.Int64N(int64(duration)))

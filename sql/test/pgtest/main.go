@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-var rounds = flag.Int("rounds", 3, "how often each test that kills something does so")
+var rounds = flag.Int("rounds", 1, "how often each test that kills something does so")
 
 // Rounds is how often a test that kills something at random does so.
 func Rounds() int { return *rounds }

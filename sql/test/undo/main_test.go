@@ -6,4 +6,4 @@ import (
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m, pgtest.AlsoLong) }
