@@ -10,8 +10,20 @@ import (
 )
 
 // distributed is what spreads the empty table over the workers of a cluster.
-const distributed = `CREATE TABLE notifications (id uuid DEFAULT gen_random_uuid(), user_id uuid NOT NULL, type text, title text, message text, data jsonb,
-	status text DEFAULT 'unread', read_at timestamptz, created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz, PRIMARY KEY (id, user_id));
+const distributed = `
+	CREATE TABLE notifications (
+		id uuid DEFAULT gen_random_uuid(),
+		user_id uuid NOT NULL,
+		type text,
+		title text,
+		message text,
+		data jsonb,
+		status text DEFAULT 'unread',
+		read_at timestamptz,
+		created_at timestamptz NOT NULL DEFAULT now(),
+		deleted_at timestamptz,
+		PRIMARY KEY (id, user_id)
+	);
 	SELECT create_distributed_table('notifications', 'user_id', shard_count => 8)`
 
 // measureCitus compares the table on the coordinator of a cluster with the same table on its
@@ -19,17 +31,24 @@ const distributed = `CREATE TABLE notifications (id uuid DEFAULT gen_random_uuid
 func (b *bench) measureCitus(ctx context.Context) {
 	b.mode = onCluster
 	var nodes []string
-	b.scan(
-		ctx,
-		"postgres",
-		"SELECT array_agg(format('host=%s port=%s user=postgres', nodename, nodeport) ORDER BY groupid) FROM pg_dist_node",
-		&nodes,
-	)
+	const addresses = `
+		SELECT array_agg(
+			format('host=%s port=%s user=postgres', nodename, nodeport)
+			ORDER BY groupid
+		)
+		FROM pg_dist_node`
+	b.scan(ctx, "postgres", addresses, &nodes)
+	fourWorkers := contender{name: "program, 4 workers", drain: program("run", "--workers", "4")}
+	finds := map[string]action{
+		"bare count": sql(overTheLimit),
+		"function":   sql("SELECT cleanup_notifications(" + nobody + ")"),
+	}
 	for ; b.round <= b.rounds; b.round++ {
 		for i, where := range []string{"one node", "coordinator and workers"} {
 			in := nodes[:1+i*(len(nodes)-1)]
 			b.loadNodes(ctx, in)
-			for _, c := range append(b.contenders(planAlone, function, procedure, oneWorker, twoWorkers), contender{name: "program, 4 workers", drain: program("run", "--workers", "4")}) {
+			ours := b.contenders(planAlone, function, procedure, oneWorker, twoWorkers)
+			for _, c := range append(ours, fourWorkers) {
 				b.copyNodes(ctx, in)
 				s := b.timed(ctx, drain, where+": "+c.name, c.drain, copied)
 				b.scan(ctx, copied, countDeleted, &s.Notifications)
@@ -37,7 +56,7 @@ func (b *bench) measureCitus(ctx context.Context) {
 				b.add(s)
 			}
 			b.copyNodes(ctx, in)
-			for name, do := range map[string]action{"bare count": sql(overTheLimit), "function": sql("SELECT cleanup_notifications(" + nobody + ")")} {
+			for name, do := range finds {
 				b.add(
 					best(
 						4,

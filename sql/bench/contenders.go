@@ -42,24 +42,40 @@ const (
 	withIndex       = "with it"
 	programBefore   = ".build/before/notification-cleanup"
 
-	overTheLimit      = "SELECT user_id FROM notifications WHERE deleted_at IS NULL GROUP BY user_id HAVING count(*) > 1000"
-	nobody            = "1000000000" // is over this limit
-	countDeleted      = "SELECT count(*) FROM notifications WHERE deleted_at IS NOT NULL"
-	withoutOurIndexes = "DROP INDEX notifications_live_idx, notifications_deleted_idx" // as it is before one meets this project
+	overTheLimit = `
+		SELECT user_id
+		FROM notifications
+		WHERE deleted_at IS NULL
+		GROUP BY user_id
+		HAVING count(*) > 1000`
+	nobody       = "1000000000" // is over this limit
+	countDeleted = "SELECT count(*) FROM notifications WHERE deleted_at IS NOT NULL"
+	// As it is before one meets this project.
+	withoutOurIndexes = "DROP INDEX notifications_live_idx, notifications_deleted_idx"
 )
 
 // doomed is what the limit is handed; it lies in the table of which everybody gets a copy.
-const doomed = `CREATE TABLE doomed AS SELECT address
-	FROM (SELECT ctid AS address, row_number() OVER (PARTITION BY user_id ORDER BY created_at DESC, id DESC) AS newest
-		FROM notifications WHERE status = 'read' AND user_id IN (SELECT user_id FROM preview_notification_cleanup())) AS ranked WHERE newest > 100`
+const doomed = `
+	CREATE TABLE doomed AS
+	SELECT address
+	FROM (
+		SELECT
+			ctid AS address,
+			row_number() OVER (PARTITION BY user_id ORDER BY created_at DESC, id DESC) AS newest
+		FROM notifications
+		WHERE status = 'read'
+			AND user_id IN (SELECT user_id FROM preview_notification_cleanup())
+	) AS ranked
+	WHERE newest > 100`
 
 var contenders = []contender{
 	{
 		name: alone,
 		only: beside,
-		drain: sql(
-			"SELECT pg_sleep(least(15, greatest(2, reltuples / 100000))) FROM pg_class WHERE relname = 'notifications'",
-		),
+		drain: sql(`
+			SELECT pg_sleep(least(15, greatest(2, reltuples / 100000)))
+			FROM pg_class
+			WHERE relname = 'notifications'`),
 	},
 	// Nothing but the index-only pass, and nothing but the update: it is handed the addresses of
 	// the rows, and takes them in the order in which they lie.
@@ -67,9 +83,10 @@ var contenders = []contender{
 		name:  limit,
 		whose: "limit",
 		find:  sql(overTheLimit),
-		drain: sql(
-			"UPDATE notifications SET deleted_at = now() WHERE ctid = ANY (ARRAY(SELECT address FROM doomed))",
-		),
+		drain: sql(`
+			UPDATE notifications
+			SET deleted_at = now()
+			WHERE ctid = ANY (ARRAY(SELECT address FROM doomed))`),
 	},
 	{
 		name:  function,
@@ -122,9 +139,25 @@ var contenders = []contender{
 		whose: "theirs",
 		setup: withoutOurIndexes,
 		find:  sql(overTheLimit),
-		drain: sql(`UPDATE notifications SET deleted_at = now() WHERE id IN (
-		SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY created_at DESC, id DESC) AS newest
-			FROM notifications WHERE status = 'read' AND deleted_at IS NULL AND user_id IN (` + overTheLimit + `)) AS ranked WHERE newest > 100)`),
+		drain: sql(`
+			UPDATE notifications
+			SET deleted_at = now()
+			WHERE id IN (
+				SELECT id
+				FROM (
+					SELECT
+						id,
+						row_number() OVER (
+							PARTITION BY user_id
+							ORDER BY created_at DESC, id DESC
+						) AS newest
+					FROM notifications
+					WHERE status = 'read'
+						AND deleted_at IS NULL
+						AND user_id IN (` + overTheLimit + `)
+				) AS ranked
+				WHERE newest > 100
+			)`),
 	},
 	{name: "stats", drain: sql("SELECT notification_stats()"), only: idle},
 	{name: "preview", drain: sql("SELECT preview_notification_cleanup()"), only: idle},
@@ -167,16 +200,19 @@ func loop(drain bool) action {
 			return must(pgx.CollectRows(rows, pgx.RowTo[string]))
 		}
 		for _, user := range collect("SELECT DISTINCT user_id::text FROM notifications") {
-			over := collect(
-				"SELECT user_id::text FROM notifications WHERE user_id = $1 AND deleted_at IS NULL GROUP BY user_id HAVING count(*) > 1000",
-				user,
-			)
+			over := collect(`
+				SELECT user_id::text
+				FROM notifications
+				WHERE user_id = $1 AND deleted_at IS NULL
+				GROUP BY user_id
+				HAVING count(*) > 1000`, user)
 			if drain && len(over) > 0 {
-				ids := collect(
-					`SELECT id::text FROM notifications WHERE user_id = $1 AND status = 'read' AND deleted_at IS NULL
-					ORDER BY created_at DESC, id DESC OFFSET 100`,
-					user,
-				)
+				ids := collect(`
+					SELECT id::text
+					FROM notifications
+					WHERE user_id = $1 AND status = 'read' AND deleted_at IS NULL
+					ORDER BY created_at DESC, id DESC
+					OFFSET 100`, user)
 				must(
 					conn.Exec(
 						ctx,
@@ -191,19 +227,22 @@ func loop(drain bool) action {
 
 // insertRows inserts a row for every so many of the table.
 func insertRows(every int, begin, commit string) action {
+	const insert = `
+		INSERT INTO notifications (user_id, type, title, message, status, created_at)
+		VALUES (
+			md5('user ' || $1::int)::uuid,
+			'comment',
+			'New comment',
+			'Comment on your post',
+			'unread',
+			now()
+		)`
 	return func(ctx context.Context, b *bench, database string) {
 		conn := must(pgx.Connect(ctx, b.url(database)))
 		defer conn.Close(ctx)
 		must(conn.Exec(ctx, begin))
 		for i := range b.n / every {
-			must(
-				conn.Exec(
-					ctx,
-					`INSERT INTO notifications (user_id, type, title, message, status, created_at)
-				VALUES (md5('user ' || $1::int)::uuid, 'comment', 'New comment', 'Comment on your post', 'unread', now())`,
-					i%(b.n/100),
-				),
-			)
+			must(conn.Exec(ctx, insert, i%(b.n/100)))
 		}
 		must(conn.Exec(ctx, commit))
 	}
@@ -212,24 +251,56 @@ func insertRows(every int, begin, commit string) action {
 // application is what an application saw of its database. Latencies are in ms, from when an
 // operation was due.
 type application struct {
-	P50, P99            float64
-	SecondP99           float64 // of the operations of a second, in the median second: a stall of the disk is one second
-	Deadlocks, Timeouts int     // after a second
+	P50, P99 float64
+	// Of the operations of a second, in the median second: a stall of the disk is one second.
+	SecondP99           float64
+	Deadlocks, Timeouts int // after a second
 }
 
 // operations are those of a user who got the notification numbered $1, so that the largest
 // inboxes are the busiest.
 var operations = []string{
-	"INSERT INTO notifications (user_id, type, title, message, status, created_at) VALUES (" + owner + ", 'comment', 'New comment', 'Comment on your post', 'unread', now())",
+	`
+		INSERT INTO notifications (user_id, type, title, message, status, created_at)
+		VALUES (
+			` + owner + `,
+			'comment',
+			'New comment',
+			'Comment on your post',
+			'unread',
+			now()
+		)`,
 	inboxPage,
 	inboxPage,
-	"UPDATE notifications SET status = 'read', read_at = now() WHERE id = (SELECT id FROM notifications WHERE user_id = " + owner + " AND deleted_at IS NULL ORDER BY created_at DESC OFFSET 3 LIMIT 1)",
-	"UPDATE notifications SET deleted_at = now() WHERE id = md5('notification ' || $1::int)::uuid AND deleted_at IS NULL",
+	`
+		UPDATE notifications
+		SET status = 'read', read_at = now()
+		WHERE id = (
+			SELECT id
+			FROM notifications
+			WHERE user_id = ` + owner + ` AND deleted_at IS NULL
+			ORDER BY created_at DESC
+			OFFSET 3
+			LIMIT 1
+		)`,
+	`
+		UPDATE notifications
+		SET deleted_at = now()
+		WHERE id = md5('notification ' || $1::int)::uuid AND deleted_at IS NULL`,
 }
 
 const (
-	owner     = "(SELECT user_id FROM notifications WHERE id = md5('notification ' || $1::int)::uuid)"
-	inboxPage = "SELECT id, title, message, status, created_at FROM notifications WHERE user_id = " + owner + " AND deleted_at IS NULL ORDER BY created_at DESC LIMIT 20"
+	owner = `(
+		SELECT user_id
+		FROM notifications
+		WHERE id = md5('notification ' || $1::int)::uuid
+	)`
+	inboxPage = `
+		SELECT id, title, message, status, created_at
+		FROM notifications
+		WHERE user_id = ` + owner + ` AND deleted_at IS NULL
+		ORDER BY created_at DESC
+		LIMIT 20`
 )
 
 // startApplication lets an application work on four connections to the copy, 200 operations a

@@ -104,7 +104,13 @@ func (b *bench) measureGrowth(ctx context.Context) {
 
 // drainRun does all batches of run 1, and closes it.
 func (b *bench) drainRun(ctx context.Context, kind, name string) sample {
-	const batches = "DO $$ BEGIN WHILE cleanup_next_batch(1) IS NOT NULL LOOP COMMIT; END LOOP; END $$"
+	const batches = `
+		DO $$
+		BEGIN
+			WHILE cleanup_next_batch(1) IS NOT NULL LOOP
+				COMMIT;
+			END LOOP;
+		END $$`
 	b.in(ctx, base, "CHECKPOINT")
 	s := b.timed(ctx, kind, name, sql(batches), base)
 	b.scan(ctx, base, countDeleted, &s.Notifications)

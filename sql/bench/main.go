@@ -30,7 +30,8 @@ type bench struct {
 	server                  *url.URL
 	n, rounds, round        int
 	mode, keys, before, out string
-	doomed, kilobytes       int64     // notifications that are to be deleted, and what a program had resident at the most
+	doomed                  int64     // notifications that are to be deleted
+	kilobytes               int64     // what a program had resident at the most
 	holder                  *pgx.Conn // of rows
 	samples                 []sample
 }
@@ -39,11 +40,12 @@ type bench struct {
 type sample struct {
 	Kind, Contender     string
 	Round               int
-	Notifications       int64       // soft-deleted
-	Seconds             float64     // until all were
-	WALBytes, Kilobytes int64       // written meanwhile; resident at the most, of a program
-	PagesRead, Pages    int64       `json:",omitzero"` // of the table on a thin night, each as often as it was read; and how many it has
-	Application         application `json:",omitzero"` // beside it
+	Notifications       int64   // soft-deleted
+	Seconds             float64 // until all were
+	WALBytes, Kilobytes int64   // written meanwhile; resident at the most, of a program
+	// Of the table on a thin night, each as often as it was read; and how many it has.
+	PagesRead, Pages int64       `json:",omitzero"`
+	Application      application `json:",omitzero"` // beside it
 }
 
 // Kinds of samples, modes, and databases: the table, and the copy of it that a contender gets.
@@ -72,7 +74,8 @@ func main() {
 		&b.rounds,
 		"rounds",
 		0,
-		"how often everything is measured, the tables show medians; 0: three times, or once below a million notifications",
+		"how often everything is measured, the tables show medians; "+
+			"0: three times, or once below a million notifications",
 	)
 	flag.StringVar(&b.out, "out", ".build/bench", "folder of the results")
 	flag.StringVar(
@@ -83,14 +86,16 @@ func main() {
 	)
 	flag.BoolFunc(
 		large,
-		"measure once what changes with the size of the table and with max_wal_size, and a thin night",
+		"measure once what changes with the size of the table and with max_wal_size, "+
+			"and a thin night",
 		func(string) error { b.mode, measure = large, b.measureLarge; return nil },
 	)
 	flag.BoolFunc("huge", "measure on parts of a table of which there is no room for copies",
 		func(string) error { measure = b.measureHuge; return nil })
 	flag.BoolFunc(
 		growth,
-		"measure how the cost of a notification changes with the number of users and with partitions",
+		"measure how the cost of a notification changes with the number of users "+
+			"and with partitions",
 		func(string) error { measure = b.measureGrowth; return nil },
 	)
 	flag.BoolFunc(
@@ -159,20 +164,14 @@ func (b *bench) measureAll(ctx context.Context) {
 		for _, c := range b.contenders("stats", "preview", function, procedure, oneWorker) {
 			b.add(best(4, func() sample { return b.timed(ctx, idle, c.name, c.drain, copied) }))
 		}
-		for _, c := range []contender{{name: withoutIndex, setup: "DROP INDEX notifications_live_idx"}, {name: withIndex}} {
+		each, all := insertRows(500, "", ""), insertRows(50, "BEGIN", "COMMIT")
+		for _, c := range []contender{
+			{name: withoutIndex, setup: "DROP INDEX notifications_live_idx"},
+			{name: withIndex},
+		} {
 			b.copy(ctx, c, "VACUUM notifications")
-			b.add(
-				best(
-					4,
-					func() sample { return b.timed(ctx, insertEach, c.name, insertRows(500, "", ""), copied) },
-				),
-			)
-			b.add(
-				best(
-					4,
-					func() sample { return b.timed(ctx, insertAll, c.name, insertRows(50, "BEGIN", "COMMIT"), copied) },
-				),
-			)
+			b.add(best(4, func() sample { return b.timed(ctx, insertEach, c.name, each, copied) }))
+			b.add(best(4, func() sample { return b.timed(ctx, insertAll, c.name, all, copied) }))
 		}
 	}
 }
@@ -215,10 +214,21 @@ func (b *bench) measureHuge(ctx context.Context) {
 		fmt.Sprintf("%s ORDER BY address LIMIT %d", doomed, part),
 		b.evenData(b.n/5, b.n/10000)...)
 	b.in(ctx, base, "ALTER TABLE notifications SET (autovacuum_enabled = off)")
-	batches := fmt.Sprintf(`DO $$ DECLARE done bigint := 0; BEGIN
-		WHILE done < %d LOOP done := done + cleanup_next_batch((SELECT max(id) FROM notification_cleanup_runs)); COMMIT; END LOOP; END $$`, part)
+	batches := fmt.Sprintf(`
+		DO $$
+		DECLARE
+			done bigint := 0;
+		BEGIN
+			WHILE done < %d LOOP
+				done := done + cleanup_next_batch(
+					(SELECT max(id) FROM notification_cleanup_runs)
+				);
+				COMMIT;
+			END LOOP;
+		END $$`, part)
 	b.withSmallWAL(ctx, func() {
-		for _, c := range append(b.contenders(limit, planAlone), contender{name: inBatches, drain: sql(batches)}) {
+		inBatches := contender{name: inBatches, drain: sql(batches)}
+		for _, c := range append(b.contenders(limit, planAlone), inBatches) {
 			b.in(ctx, base, "CHECKPOINT")
 			var before int64
 			b.scan(ctx, base, countDeleted, &before)
@@ -259,12 +269,19 @@ func (b *bench) load(ctx context.Context, doomed string, fill ...string) {
 		"CREATE DATABASE "+base,
 	)
 	if b.keys == "bigint" {
-		b.in(
-			ctx,
-			base,
-			"CREATE TABLE notifications (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, user_id uuid NOT NULL, type text, title text, "+
-				"message text, data jsonb, status text DEFAULT 'unread', read_at timestamptz, created_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz)",
-		)
+		b.in(ctx, base, `
+			CREATE TABLE notifications (
+				id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+				user_id uuid NOT NULL,
+				type text,
+				title text,
+				message text,
+				data jsonb,
+				status text DEFAULT 'unread',
+				read_at timestamptz,
+				created_at timestamptz NOT NULL DEFAULT now(),
+				deleted_at timestamptz
+			)`)
 	}
 	b.command(ctx, base, "notification-cleanup", "migrate", "up")
 	then := []string{
@@ -281,8 +298,10 @@ func (b *bench) load(ctx context.Context, doomed string, fill ...string) {
 		then = append(
 			then,
 			"ALTER TABLE notifications ADD PRIMARY KEY (id)",
-			"CREATE INDEX notifications_live_idx ON notifications (user_id) WHERE deleted_at IS NULL",
-			"CREATE INDEX notifications_deleted_idx ON notifications (deleted_at) WHERE deleted_at IS NOT NULL",
+			`CREATE INDEX notifications_live_idx ON notifications (user_id)
+			WHERE deleted_at IS NULL`,
+			`CREATE INDEX notifications_deleted_idx ON notifications (deleted_at)
+			WHERE deleted_at IS NOT NULL`,
 		)
 	}
 	b.command(
@@ -299,13 +318,30 @@ func (b *bench) load(ctx context.Context, doomed string, fill ...string) {
 // notifications, in equal parts. All others own about 20 each. The rows of a user lie all over
 // it, as they do in an application.
 func (b *bench) evenData(owned, over int) []string {
+	const pick = `
+		CREATE FUNCTION pick(i bigint, purpose integer, choices bigint)
+		RETURNS bigint
+		LANGUAGE sql
+		IMMUTABLE
+		RETURN (hashint8extended(i, purpose) & 9223372036854775807) % choices`
+	const insert = `
+		INSERT INTO notifications (id, user_id, type, title, message, status, created_at)
+		SELECT
+			%[5]s,
+			md5('user ' || CASE
+				WHEN pick(i, 1, %[1]d) < %[2]d THEN pick(i, 2, %[3]d)
+				ELSE %[3]d + pick(i, 2, %[4]d)
+			END)::uuid,
+			'comment',
+			'New comment',
+			'Comment on your post',
+			CASE WHEN pick(i, 3, 10) = 0 THEN 'unread' ELSE 'read' END,
+			timestamptz '2025-01-01Z' + i * interval '1 year' / %[1]d
+		FROM generate_series(1, %[1]d) AS i`
+	key := map[string]string{"uuid": "md5(i::text)::uuid", "bigint": "i"}[b.keys]
 	return []string{
-		"-c", "CREATE FUNCTION pick(i bigint, purpose integer, choices bigint) RETURNS bigint LANGUAGE sql IMMUTABLE RETURN (hashint8extended(i, purpose) & 9223372036854775807) % choices",
-		"-c", fmt.Sprintf(`INSERT INTO notifications (id, user_id, type, title, message, status, created_at)
-			SELECT %[5]s, md5('user ' || CASE WHEN pick(i, 1, %[1]d) < %[2]d THEN pick(i, 2, %[3]d) ELSE %[3]d + pick(i, 2, %[4]d) END)::uuid,
-				'comment', 'New comment', 'Comment on your post', CASE WHEN pick(i, 3, 10) = 0 THEN 'unread' ELSE 'read' END,
-				timestamptz '2025-01-01Z' + i * interval '1 year' / %[1]d
-			FROM generate_series(1, %[1]d) AS i`, b.n, owned, over, (b.n-owned)/20, map[string]string{"uuid": "md5(i::text)::uuid", "bigint": "i"}[b.keys]),
+		"-c", pick,
+		"-c", fmt.Sprintf(insert, b.n, owned, over, (b.n-owned)/20, key),
 	}
 }
 
@@ -324,13 +360,21 @@ func (b *bench) copy(ctx context.Context, c contender, vacuum string) {
 		b.command(ctx, copied, programBefore, "migrate", "up")
 	case rowsHeld: // which lie all over the table
 		b.holder = must(pgx.Connect(ctx, b.url(copied)))
-		must(
-			b.holder.Exec(
-				ctx,
-				`BEGIN; SELECT FROM notifications WHERE ctid = ANY (ARRAY(SELECT min(address)
-			FROM (SELECT address, ntile(1000) OVER (ORDER BY address) AS part FROM doomed) AS parts GROUP BY part)) FOR UPDATE`,
-			),
-		)
+		must(b.holder.Exec(ctx, `
+			BEGIN;
+			SELECT
+			FROM notifications
+			WHERE ctid = ANY (ARRAY(
+				SELECT min(address)
+				FROM (
+					SELECT
+						address,
+						ntile(1000) OVER (ORDER BY address) AS part
+					FROM doomed
+				) AS parts
+				GROUP BY part
+			))
+			FOR UPDATE`))
 	}
 	b.in(ctx, copied, c.setup, vacuum, "CHECKPOINT")
 }
@@ -345,14 +389,12 @@ func (b *bench) measure(ctx context.Context, kind string, c contender) sample {
 	s := b.timed(ctx, kind, c.name, c.drain, copied)
 	s.Application = stop()
 	if kind == thin { // the server hears what a session read when that ends
-		b.scan(
-			ctx,
-			copied,
-			`SELECT heap_blks_read + heap_blks_hit, relpages FROM pg_sleep(1), pg_statio_user_tables AS t
-			JOIN pg_class AS c ON c.oid = t.relid WHERE c.relname = 'notifications'`,
-			&s.PagesRead,
-			&s.Pages,
-		)
+		const pages = `
+			SELECT heap_blks_read + heap_blks_hit, relpages
+			FROM pg_sleep(1), pg_statio_user_tables AS t
+			JOIN pg_class AS c ON c.oid = t.relid
+			WHERE c.relname = 'notifications'`
+		b.scan(ctx, copied, pages, &s.PagesRead, &s.Pages)
 	}
 	if c.name != alone {
 		b.scan(ctx, copied, countDeleted, &s.Notifications)

@@ -29,16 +29,24 @@ func (b *bench) write() {
 	}
 	r[b.mode] = results{b.n, b.samples}
 	tables := r.targets()
-	for _, mode := range []string{standard, large, huge + "uuid", huge + "bigint", growth, onCluster} {
-		for _, kind := range []string{drain, smallWAL, beside, find, idle, insertEach, insertAll, thin,
-			growthPlan, growthBatches, shapes} {
+	for _, mode := range []string{
+		standard, large, huge + "uuid", huge + "bigint", growth, onCluster,
+	} {
+		for _, kind := range []string{
+			drain, smallWAL, beside, find, idle, insertEach, insertAll, thin,
+			growthPlan, growthBatches, shapes,
+		} {
 			tables += r[mode].table(mode, kind)
 		}
 	}
 	fmt.Print("\n", tables)
 	check(os.MkdirAll(b.out, 0o755))
 	raw := string(must(json.MarshalIndent(r, "", "\t"))) + "\n"
-	for name, content := range map[string]string{"results.json": raw, "tables.md": tables, "chart.svg": r[standard].chart()} {
+	for name, content := range map[string]string{
+		"results.json": raw,
+		"tables.md":    tables,
+		"chart.svg":    r[standard].chart(),
+	} {
 		check(os.WriteFile(filepath.Join(b.out, name), []byte(content), 0o644))
 	}
 }
@@ -78,7 +86,8 @@ func (r results) table(mode, kind string) (t string) {
 		}
 		if s.Kind == kind && s.Contender == procedure && s.Pages > 0 {
 			note = fmt.Sprintf(
-				"\nThe procedure looked at a page %.1f times a deleted row, %.2f times a page of the table.\n",
+				"\nThe procedure looked at a page %.1f times a deleted row, "+
+					"%.2f times a page of the table.\n",
 				float64(s.PagesRead)/deleted(s),
 				float64(s.PagesRead)/float64(s.Pages),
 			)
@@ -144,7 +153,9 @@ func (r results) table(mode, kind string) (t string) {
 
 // targets is what was asked of the project, and what came of it.
 func (r report) targets() string {
-	t := "**Targets**, ratios of medians.\n\n| | notifications | at most | measured | |\n|---|---|---|---|---|\n"
+	t := "**Targets**, ratios of medians.\n\n" +
+		"| | notifications | at most | measured | |\n" +
+		"|---|---|---|---|---|\n"
 	target := func(in results, name string, most, measured float64) {
 		verdict := map[bool]string{true: "met", false: "**missed**"}[measured <= most]
 		if !math.IsNaN(measured) {
@@ -236,7 +247,8 @@ func (r report) targets() string {
 	)
 	target(
 		s,
-		"p99 of the application in the median second, beside one worker with the best pause_factor x alone",
+		"p99 of the application in the median second, "+
+			"beside one worker with the best pause_factor x alone",
 		1.25,
 		min(
 			s.ratio(secondP99, beside, oneWorker, alone),
@@ -293,7 +305,9 @@ func (r results) chart() string {
 		if ratio := r.ratio(seconds, drain, c.name, limit); c.whose != "" && !math.IsNaN(ratio) {
 			width := min(ratio, 2.5) * scale
 			bars += fmt.Sprintf(
-				`<text x="%d" y="%d" text-anchor="end">%s</text><rect class="%s" x="%d" y="%d" width="%.0f" height="16"/><text x="%.0f" y="%d">%.2f</text>`+"\n",
+				`<text x="%d" y="%d" text-anchor="end">%s</text>`+
+					`<rect class="%s" x="%d" y="%d" width="%.0f" height="16"/>`+
+					`<text x="%.0f" y="%d">%.2f</text>`+"\n",
 				left-8,
 				y+13,
 				c.name,
@@ -309,8 +323,20 @@ func (r results) chart() string {
 		}
 	}
 	return fmt.Sprintf(
-		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 680 %[1]d" font-family="sans-serif" font-size="13">
-<style>text { fill: #222 } .limit, .before { fill: #888 } .ours { fill: #3b75af } .theirs { fill: #c07a3a } line { stroke: #888; stroke-dasharray: 3 } @media (prefers-color-scheme: dark) { text { fill: #ddd } .ours { fill: #6aa5e0 } .theirs { fill: #dd9a5c } }</style>
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 680 %[1]d"
+ font-family="sans-serif" font-size="13">
+<style>
+text { fill: #222 }
+.limit, .before { fill: #888 }
+.ours { fill: #3b75af }
+.theirs { fill: #c07a3a }
+line { stroke: #888; stroke-dasharray: 3 }
+@media (prefers-color-scheme: dark) {
+text { fill: #ddd }
+.ours { fill: #6aa5e0 }
+.theirs { fill: #dd9a5c }
+}
+</style>
 <text x="8" y="20">Time to clean up a table of %[2]d notifications, in multiples of the bare update</text>
 <line x1="%[3]d" y1="32" x2="%[3]d" y2="%[1]d"/>
 %[4]s</svg>
