@@ -82,10 +82,12 @@ func NotInstalled(err error) bool {
 }
 
 // misnamed tells if the server does not find what a function names, and not what the program has
-// named: that is a trigger of the application, since our routines find what is ours.
+// named: that is a trigger of the application, since our routines find what is ours. What raises
+// such an error itself knows what it says.
 func misnamed(err error) bool {
 	names := []string{noSuchFunction, noSuchTable, noSuchObject, noSuchColumn, noSuchSchema}
-	return slices.Contains(names, state(err)) && failedIn(err) != ""
+	return slices.Contains(names, state(err)) && failedIn(err) != "" &&
+		!strings.HasSuffix(failedIn(err), " at RAISE")
 }
 
 // failedIn is the innermost function in which the server failed, as it says so, or nothing where
@@ -137,18 +139,18 @@ func explain(err error) error {
 }
 
 // OneLine is an error with PostgreSQL's detail and hint, on one line.
-func OneLine(err error) string {
-	message, hint := err.Error(), ""
+func OneLine(err error) string { return strings.Join(Lines(err), " ") }
+
+// Lines is the same with the detail and the hint on lines of their own.
+func Lines(err error) []string {
+	message, detail, hint := err.Error(), "", ""
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
 		message = strings.Replace(message, connect.Error(), connectError(connect), 1)
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
-		hint = pgErr.Hint
-		if pgErr.Detail != "" {
-			message += " DETAIL: " + pgErr.Detail
-		}
+		detail, hint = pgErr.Detail, pgErr.Hint
 	}
 	switch {
 	case misnamed(err):
@@ -163,10 +165,15 @@ func OneLine(err error) string {
 	if errors.As(err, &mistaken) {
 		hint = mistaken.Hint
 	}
-	if hint != "" {
-		message += " HINT: " + hint
+	oneLine := func(words string) string { return strings.Join(strings.Fields(words), " ") }
+	lines := []string{oneLine(message)}
+	if detail != "" {
+		lines = append(lines, "DETAIL: "+oneLine(detail))
 	}
-	return strings.Join(strings.Fields(message), " ")
+	if hint != "" {
+		lines = append(lines, "HINT: "+oneLine(hint))
+	}
+	return lines
 }
 
 // connectError says once what pgx says for each address that it tried, with and without TLS.
