@@ -65,12 +65,28 @@ func execute(
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	status := exitStatus(err)
-	if err != nil && a.logsJSON() {
-		terminal.NewLog(a.stderr, true).Error(database.OneLine(err), "exit_status", status)
-	} else if err != nil {
-		fmt.Fprintln(stderr, "notification-cleanup: "+database.OneLine(err))
+	if err != nil {
+		a.printError(err, status)
 	}
 	return status
+}
+
+// printError says why the program has failed: for people with detail and hint on lines of their
+// own, on one line elsewhere.
+func (a *app) printError(err error, status int) {
+	switch {
+	case a.logsJSON():
+		terminal.NewLog(a.stderr, true).Error(database.OneLine(err), "exit_status", status)
+	case a.stderr.Width > 0:
+		for i, line := range database.Lines(err) {
+			if i == 0 {
+				line = "notification-cleanup: " + line
+			}
+			fmt.Fprintln(a.stderr, a.stderr.Table(make([]terminal.Column, 1), [][]string{{line}}))
+		}
+	default:
+		fmt.Fprintln(a.stderr, "notification-cleanup: "+database.OneLine(err))
+	}
 }
 
 // exitStatus is 0 done, 1 failed, 2 bad configuration or usage, 3 stopped early.

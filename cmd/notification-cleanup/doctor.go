@@ -43,11 +43,11 @@ type finding struct {
 // failure is the severity of what breaks the next run.
 const failure = "failure"
 
-// severityColors are those of the words.
+// severityColors are those of the words. Yellow and cyan cannot be read on white, nor blue on black.
 var severityColors = map[string]text.Color{
 	"ok":      text.FgGreen,
-	"note":    text.FgCyan,
-	"warning": text.FgYellow,
+	"note":    text.Reset,
+	"warning": text.FgMagenta,
 	failure:   text.FgRed,
 }
 

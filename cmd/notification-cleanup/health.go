@@ -80,16 +80,17 @@ func (h health) problem(maxAge float64) error {
 func (h health) rows() [][]string {
 	count := func(n *int64) string {
 		if n == nil {
-			return ""
+			return "-"
 		}
 		return terminal.Number(*n)
 	}
-	ago := ""
-	if h.Age != nil {
-		ago = ", " + terminal.Span(time.Duration(*h.Age)*time.Second) + " ago"
+	finished := "-"
+	if h.LastFinishedAt != nil && h.Age != nil {
+		age := time.Duration(*h.Age) * time.Second
+		finished = terminal.Time(h.LastFinishedAt) + ", " + terminal.Span(age) + " ago"
 	}
 	rows := [][]string{
-		{"last run finished", terminal.Time(h.LastFinishedAt) + ago},
+		{"last run finished", finished},
 		{"outcome", h.LastOutcome},
 		{"users still over the limit", count(h.UsersStillOverLimit)},
 		{"runs unfinished", terminal.Number(h.RunsUnfinished)},

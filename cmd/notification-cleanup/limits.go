@@ -16,7 +16,7 @@ import (
 // limitsToTry are drawn beside MAX_NOTIFICATIONS.
 var limitsToTry = []int32{100, 250, 500, 1000, 2000, 5000, 10000}
 
-// barWidth is that of a bar in a drawing.
+// barWidth is that of the longest bar in a drawing.
 const barWidth = 25
 
 //go:embed limits.sql
@@ -60,11 +60,21 @@ func (a *app) limits(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.writeTable(limitColumns, limitRows(limits)); err != nil {
+	if err := a.draw(limitColumns, limitRows, limits); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
-	return a.writeTable(inboxSizeColumns, inboxSizeRows(limits))
+	return a.draw(inboxSizeColumns, inboxSizeRows, limits)
+}
+
+// draw writes a table with bars as wide as there is room for.
+func (a *app) draw(
+	columns []terminal.Column,
+	rows func(limits []limit, barWidth int) [][]string,
+	limits []limit,
+) error {
+	room := a.stdout.Room(columns, rows(limits, 0))
+	return a.writeTable(columns, rows(limits, max(min(room, barWidth), 1)))
 }
 
 var limitColumns = []terminal.Column{
@@ -76,7 +86,7 @@ var limitColumns = []terminal.Column{
 	{},
 }
 
-func limitRows(limits []limit) (rows [][]string) {
+func limitRows(limits []limit, barWidth int) (rows [][]string) {
 	most := int64(1)
 	for _, l := range limits {
 		most = max(most, l.DeletableNotifications)
@@ -101,7 +111,7 @@ var inboxSizeColumns = []terminal.Column{
 }
 
 // inboxSizeRows tell how many users have how many notifications, from one limit to the next.
-func inboxSizeRows(limits []limit) (rows [][]string) {
+func inboxSizeRows(limits []limit, barWidth int) (rows [][]string) {
 	users := make([]int64, len(limits)+1)
 	most := 1.0
 	for i := range users {

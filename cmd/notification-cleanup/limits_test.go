@@ -64,3 +64,17 @@ func TestTheProgramDrawsTheLimitsOfNothing(t *testing.T) {
 		t.Errorf("it draws\n%s", got)
 	}
 }
+
+func TestTheBarsOfLimitsFitOnTheTerminal(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Exec(pgtest.Inboxes)
+	for _, columns := range []uint16{80, 60} {
+		shown := onTerminal(t, columns, []string{"DATABASE_URL=" + d.URL()}, "limits")
+		for line := range strings.Lines(shown) {
+			if strings.HasPrefix(strings.TrimSpace(line), "█") {
+				t.Errorf("a bar is folded on %d columns:\n%s", columns, shown)
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,5 +244,41 @@ func TestRootCertificatesAreInTheProgram(t *testing.T) {
 	}
 	if pool, err := x509.SystemCertPool(); err != nil || pool.Equal(x509.NewCertPool()) {
 		t.Errorf("there is none: %v", err)
+	}
+}
+
+func TestAnErrorOnATerminalHasItsHintOnALineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	got := onTerminal(t, 80, []string{"DATABASE_URL=" + d.URL()}, "restore", "77")
+	if !strings.HasPrefix(got, "notification-cleanup: ") || !strings.Contains(got, "\nDETAIL: ") ||
+		!strings.Contains(got, "\nHINT: ") {
+		t.Errorf("it is\n%s", got)
+	}
+	for line := range strings.Lines(got) {
+		if len(line) > 81 {
+			t.Errorf("%d columns in %q", len(line)-1, line)
+		}
+	}
+}
+
+// Yellow and cyan cannot be read on white, blue cannot on black.
+func TestColoursCanBeReadOnWhiteAndOnBlack(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Exec(pgtest.Inboxes)
+	env := []string{"DATABASE_URL=" + d.URL()}
+	shown := onTerminal(t, 80, env, "doctor") + onTerminal(t, 80, env, "suspend", "no") +
+		onTerminal(t, 80, env, "run")
+	for _, colour := range regexp.MustCompile(`\x1b\[(\d+)m`).FindAllStringSubmatch(shown, -1) {
+		// Nothing, faint, red, green, magenta.
+		if !slices.Contains([]string{"0", "2", "31", "32", "35"}, colour[1]) {
+			t.Errorf("colour %s in\n%q", colour[1], shown)
+		}
+	}
+	for _, colour := range []string{"\x1b[32mok", "\x1b[35mWRN"} {
+		if !strings.Contains(shown, colour) {
+			t.Errorf("no %q in\n%q", colour, shown)
+		}
 	}
 }

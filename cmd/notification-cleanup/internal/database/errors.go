@@ -87,7 +87,7 @@ func NotInstalled(err error) bool {
 func misnamed(err error) bool {
 	names := []string{noSuchFunction, noSuchTable, noSuchObject, noSuchColumn, noSuchSchema}
 	return slices.Contains(names, state(err)) && failedIn(err) != "" &&
-		!strings.HasSuffix(failedIn(err), " at RAISE")
+		!strings.HasSuffix(failedIn(err), " RAISE") // in any language
 }
 
 // failedIn is the innermost function in which the server failed, as it says so, or nothing where

@@ -12,6 +12,12 @@ import (
 	"github.com/lmittmann/tint"
 )
 
+// Colours of the log, as ANSI numbers them. They can be read on white and on black.
+const (
+	red     = 1
+	magenta = 5
+)
+
 // Log is stderr: log lines, and on a terminal a progress bar below them.
 type Log struct {
 	*slog.Logger
@@ -55,6 +61,10 @@ func (l *Log) wipe(w io.Writer) { fmt.Fprintf(w, "\r%*s\r", l.Width-1, "") }
 // easy to read.
 func forPeople(_ []string, attr slog.Attr) slog.Attr {
 	switch value := attr.Value; {
+	case value.Any() == slog.LevelWarn:
+		return tint.Attr(magenta, slog.String(attr.Key, "WRN"))
+	case value.Any() == slog.LevelError:
+		return tint.Attr(red, slog.String(attr.Key, "ERR"))
 	case attr.Key == slog.TimeKey, value.Any() == slog.LevelInfo, value.Any() == false:
 		return slog.Attr{}
 	case value.Kind() == slog.KindTime:

@@ -6,13 +6,18 @@ package terminal
 import (
 	"cmp"
 	"io"
+	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 )
+
+// gap stands between two columns.
+const gap = "  "
 
 // Screen is an output that people may be looking at: then it has a width, and perhaps colours.
 type Screen struct {
@@ -55,13 +60,12 @@ func (s Screen) Table(columns []Column, rows [][]string) string {
 	if titled {
 		rows = slices.Concat([][]string{header}, rows)
 	}
-	const gap = "  "
 	t := table.NewWriter()
 	t.SetStyle(table.Style{
 		Box:     table.BoxStyle{MiddleVertical: gap},
 		Options: table.Options{SeparateColumns: true},
 	})
-	t.SetColumnConfigs(s.fold(columns, Widths(columns, rows), len(gap)))
+	t.SetColumnConfigs(s.fold(columns, rows))
 	t.SuppressTrailingSpaces()
 	for _, row := range rows {
 		cells := make(table.Row, len(row))
@@ -87,9 +91,26 @@ func Widths(columns []Column, rows [][]string) []int {
 	return widths
 }
 
-// fold takes from the widest column until all fit on the screen.
-func (s Screen) fold(columns []Column, widths []int, gap int) []table.ColumnConfig {
-	configs, excess := make([]table.ColumnConfig, len(columns)), -s.Width-gap
+// Room is how many columns of the screen a table would leave free.
+func (s Screen) Room(columns []Column, rows [][]string) int {
+	if s.Width == 0 {
+		return math.MaxInt
+	}
+	room := s.Width
+	for i, width := range Widths(columns, rows) {
+		if i > 0 {
+			room -= len(gap)
+		}
+		room -= width
+	}
+	return room
+}
+
+// fold takes from the widest column until all fit on the screen, from one in which no word has to
+// be broken as long as there is one.
+func (s Screen) fold(columns []Column, rows [][]string) []table.ColumnConfig {
+	widths, words := Widths(columns, rows), Widths(columns, wordByWord(rows))
+	configs, excess := make([]table.ColumnConfig, len(columns)), -s.Room(columns, rows)
 	for i, column := range columns {
 		align := text.AlignLeft
 		if column.Numbers {
@@ -101,13 +122,30 @@ func (s Screen) fold(columns []Column, widths []int, gap int) []table.ColumnConf
 			WidthMax:         widths[i],
 			WidthMaxEnforcer: text.WrapSoft,
 		}
-		excess += widths[i] + gap
 	}
-	for ; s.Width > 0 && excess > 0; excess-- {
+	breaksNoWord := func(c table.ColumnConfig) bool { return c.WidthMax > words[c.Number-1] }
+	for ; excess > 0; excess-- {
 		widest := slices.MaxFunc(configs, func(a, b table.ColumnConfig) int {
+			switch {
+			case breaksNoWord(a) && !breaksNoWord(b):
+				return 1
+			case breaksNoWord(b) && !breaksNoWord(a):
+				return -1
+			}
 			return a.WidthMax - b.WidthMax
 		})
 		configs[widest.Number-1].WidthMax = max(widest.WidthMax-1, 1)
 	}
 	return configs
+}
+
+// wordByWord gives each word a line of its own.
+func wordByWord(rows [][]string) [][]string {
+	folded := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			folded[i] = append(folded[i], strings.Join(strings.Fields(cell), "\n"))
+		}
+	}
+	return folded
 }
