@@ -169,19 +169,27 @@ func (a *app) connect(ctx context.Context, patient bool) error {
 	if err != nil {
 		return err
 	}
+	pool.ConnConfig.OnNotice = a.logNotices()
+	a.db, err = database.Open(ctx, pool, a.log.Logger, patient)
+	return err
+}
+
+// logNotices returns what logs a notice of the server: warnings, that the cleanup is suspended, and
+// now and then what a run waits for.
+func (a *app) logNotices() pgconn.NoticeHandler {
 	rarely := rate.Sometimes{Interval: waitInterval}
-	pool.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
-		if notice.SeverityUnlocalized == "WARNING" {
+	return func(_ *pgconn.PgConn, notice *pgconn.Notice) {
+		switch {
+		case notice.SeverityUnlocalized == "WARNING" && notice.Hint != "":
 			a.log.Warn(notice.Message, "hint", notice.Hint)
-		} else if strings.HasPrefix(notice.Message, "the cleanup is suspended ") {
+		case notice.SeverityUnlocalized == "WARNING",
+			strings.HasPrefix(notice.Message, "the cleanup is suspended "):
 			a.log.Warn(notice.Message)
-		} else if strings.Contains(notice.Message, ": waiting, ") {
+		case strings.Contains(notice.Message, ": waiting, "):
 			// Of cleanup_next_batch(); of a trigger there can be a thousand.
 			rarely.Do(func() { a.log.Info(notice.Message) })
 		}
 	}
-	a.db, err = database.Open(ctx, pool, a.log.Logger, patient)
-	return err
 }
 
 // reportContext gives ctx a little more time, when it is done, to say what was committed.
