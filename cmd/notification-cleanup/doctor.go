@@ -43,7 +43,8 @@ type finding struct {
 // failure is the severity of what breaks the next run.
 const failure = "failure"
 
-// severityColors are those of the words. Yellow and cyan cannot be read on white, nor blue on black.
+// severityColors are those of the words. Yellow and cyan cannot be read on white, nor blue on
+// black.
 var severityColors = map[string]text.Color{
 	"ok":      text.FgGreen,
 	"note":    text.Reset,

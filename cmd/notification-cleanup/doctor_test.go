@@ -30,7 +30,8 @@ func TestTheDoctorOfTheProgramFailsWhereSomethingIsWrong(t *testing.T) {
 	}
 	d.Exec("ALTER TABLE notifications DROP CONSTRAINT notifications_pkey")
 	stdout, stderr, status = command(t, d, nil, "doctor")
-	if status != 1 || stdout != rows() || stderr != "notification-cleanup: something is wrong, in 1 of the checks" {
+	if status != 1 || stdout != rows() ||
+		stderr != "notification-cleanup: something is wrong, in 1 of the checks" {
 		t.Errorf("exit status %d, stdout %s, stderr %s, want %s", status, stdout, stderr, rows())
 	}
 	stdout, _, status = command(t, d, map[string]string{"FORMAT": "text"}, "doctor")

@@ -19,7 +19,7 @@ const prometheus = "prometheus"
 var healthQuery string
 
 func (a *app) healthCommand() *cobra.Command {
-	return a.takes(&cobra.Command{
+	cmd := a.takes(&cobra.Command{
 		Use:     "health",
 		GroupID: look,
 		Short:   "what a monitor asks; fails when no run has finished for MAX_AGE",
@@ -28,6 +28,8 @@ func (a *app) healthCommand() *cobra.Command {
 		Args: noArguments,
 		RunE: a.connected(a.health),
 	}, "MAX_AGE")
+	cmd.Flags().Lookup("format").Usage += "; or prometheus"
+	return cmd
 }
 
 // health is the row of the view.

@@ -113,7 +113,8 @@ func TestEachSettingIsAFlagOfSomeCommand(t *testing.T) {
 func TestHelpBeginsWithTwoExamples(t *testing.T) {
 	t.Parallel()
 	shown := strings.SplitN(onTerminal(t, 80, nil, "--help"), "\n", 25)
-	if first := strings.Join(shown[:24], "\n"); strings.Count(first, "\n  notification-cleanup ") != 2 {
+	first := strings.Join(shown[:24], "\n")
+	if strings.Count(first, "\n  notification-cleanup ") != 2 {
 		t.Errorf("the first screen is\n%s", first)
 	}
 }

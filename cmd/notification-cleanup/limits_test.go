@@ -52,7 +52,8 @@ notifications    users  (logarithmic)
 5,001 to 10,000      0
 10,001 and more      0
 `
-	if got := asText(t, d, "limits", "--max-notifications", "150", "--min-keep", "150"); got != drawing {
+	got := asText(t, d, "limits", "--max-notifications", "150", "--min-keep", "150")
+	if got != drawing {
 		t.Errorf("it draws\n%swant\n%s", got, drawing)
 	}
 }

@@ -12,8 +12,9 @@ func (a *app) purgeCommand() *cobra.Command {
 		GroupID: undo,
 		Short:   "delete for good what was soft-deleted longer than RETENTION ago",
 		Long: "Deletes for good what was soft-deleted longer than RETENTION ago, oldest first, " +
-			"batch by batch, by whomever it was soft-deleted. What is purged cannot be restored. What a foreign " +
-			"key or a trigger refuses is noted and stepped over; then the exit status is 1.",
+			"batch by batch, by whomever it was soft-deleted. What is purged cannot be restored. " +
+			"What a foreign key or a trigger refuses is noted and stepped over; " +
+			"then the exit status is 1.",
 		Example: "  notification-cleanup purge --retention '90 days' --dry-run\n" +
 			"  notification-cleanup purge --retention '90 days'",
 		Args: noArguments,

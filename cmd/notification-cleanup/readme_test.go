@@ -14,7 +14,8 @@ import (
 func firstColumn(t *testing.T, chapter string) (words []string) {
 	t.Helper()
 	text := document.Read(t, "cmd/notification-cleanup/README.md").Chapter(t, chapter).Text
-	for _, row := range regexp.MustCompile("(?m)^\\| `([\\w-]+)[^|`]*` \\|").FindAllStringSubmatch(text, -1) {
+	command := regexp.MustCompile("(?m)^\\| `([\\w-]+)[^|`]*` \\|")
+	for _, row := range command.FindAllStringSubmatch(text, -1) {
 		words = append(words, row[1])
 	}
 	slices.Sort(words)

@@ -119,7 +119,8 @@ func TestTheProgramSaysWhatRefusesToComeBackOrToGo(t *testing.T) {
 				END $$;
 				CREATE TRIGGER refuse BEFORE ` + test.trigger + ` ON notifications
 				FOR EACH ROW WHEN (OLD.` + pgtest.FirstNotification + `) EXECUTE FUNCTION refuse()`)
-			for _, want := range []string{test.stdout, regexp.MustCompile("[0-9]+").ReplaceAllString(test.stdout, "0")} {
+			nothing := regexp.MustCompile("[0-9]+").ReplaceAllString(test.stdout, "0")
+			for _, want := range []string{test.stdout, nothing} {
 				stdout, stderr, status := command(t, d, nil, test.arguments...)
 				if status != 1 || stdout != want+"\n" ||
 					!strings.Contains(stderr, "1 notifications refuse to be "+strings.TrimSuffix(name, "e")) ||

@@ -22,7 +22,8 @@ func TestRetriesOnlyWhatMayBeGoneAtTheNextAttempt(t *testing.T) {
 		"53300": true, "08006": true,
 		"22023": false, "25006": false, "42501": false, "57014": false, "53100": false,
 	} {
-		if got := database.Transient(fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})); got != want {
+		err := fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})
+		if got := database.Transient(err); got != want {
 			t.Errorf("transient is %v for SQLSTATE %s", got, code)
 		}
 	}

@@ -67,6 +67,12 @@ func newRoot(a *app) *cobra.Command {
 	)
 	root.SetHelpCommandGroupID(install)
 	root.SetCompletionCommandGroupID(install)
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Short = "print a script with which a shell completes commands and flags"
+		}
+	}
 	return root
 }
 

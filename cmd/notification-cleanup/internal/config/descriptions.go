@@ -92,7 +92,7 @@ var descriptions = map[string]description{
 	"FORMAT": {
 		group:   output,
 		value:   "WORD",
-		help:    "of the result on stdout: text, or json (an object a line); of health also prometheus",
+		help:    "of the result on stdout: text, or json (an object a line)",
 		choices: []string{"text", "json", "prometheus"},
 	},
 	"LOG_FORMAT": {
