@@ -1734,16 +1734,14 @@ INTO
     v_advice
 FROM (
 -- sql/doctor/check_prepared_transactions.sql: what a prepared transaction holds is skipped by every
--- run, and VACUUM cannot clean up behind it, until somebody ends it: no restart does.
-WITH holders AS (
+-- run, and VACUUM cannot clean up behind it, whatever it has touched, until somebody ends it: no
+-- restart does.
+WITH prepared AS (
     SELECT
         p.gid,
         p.owner,
-        date_trunc('second', p.prepared) AS since
-    FROM pg_prepared_xacts AS p
-    WHERE p.database = current_database()
-        AND p.prepared < now() - interval '1 second'
-        AND EXISTS (
+        date_trunc('second', p.prepared) AS since,
+        EXISTS (
             SELECT
             FROM pg_locks AS own
             JOIN pg_locks AS held ON held.virtualtransaction = own.virtualtransaction
@@ -1753,17 +1751,38 @@ WITH holders AS (
             WHERE own.transactionid = p.transaction
                 AND own.pid IS NULL
                 AND own.mode = 'ExclusiveLock'
-        )
+        ) AS holds_notifications,
+        EXISTS (
+            SELECT
+            FROM notification_tables() AS t
+            JOIN pg_stat_all_tables AS s ON s.relid = t.relation
+            WHERE greatest(s.last_vacuum, s.last_autovacuum) > p.prepared
+        ) AS met_by_vacuum
+    FROM pg_prepared_xacts AS p
+    WHERE p.database = current_database()
+        AND p.prepared < now() - interval '1 second'
 )
 SELECT
-    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
+    CASE
+        WHEN bool_or(p.holds_notifications OR p.met_by_vacuum) THEN 'warning'
+        WHEN count(*) > 0 THEN 'note'
+        ELSE 'ok'
+    END AS severity,
     string_agg(
-        format('%L of %s since %s', h.gid, h.owner, h.since),
+        format(
+            '%L of %s since %s%s%s',
+            p.gid,
+            p.owner,
+            p.since,
+            CASE WHEN p.holds_notifications THEN ', holds notifications' END,
+            CASE WHEN p.met_by_vacuum THEN ', and VACUUM has come since' END
+        ),
         '; '
     ) AS found,
-    'What it holds is skipped. If whoever prepared it does not end it: '
-    || string_agg(format('ROLLBACK PREPARED %L;', h.gid), ' ') AS advice
-FROM holders AS h
+    'What it holds is skipped, and until it ends VACUUM removes nothing that was deleted since. '
+    'If whoever prepared it does not end it: '
+    || string_agg(format('ROLLBACK PREPARED %L;', p.gid), ' ') AS advice
+FROM prepared AS p
 ) AS result;
 
                 WHEN 'pg_cron' THEN
@@ -7373,7 +7392,12 @@ SELECT
         )
             AND NOT cleanup_time_is_ahead(r.started_at)
     ) AS notifications_to_vacuum,
-    cleanup_suspension() AS suspension
+    cleanup_suspension() AS suspension,
+    (
+        SELECT count(*)
+        FROM notification_cleanup_refused AS f
+        WHERE f.refused_at > now() - interval '1 day'
+    ) AS notifications_refused
 FROM (VALUES (1)) AS one_row
 LEFT JOIN (
     SELECT *
@@ -7410,6 +7434,9 @@ COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
 'on Citus.';
 COMMENT ON COLUMN notification_cleanup_health.suspension IS
 'Since when, by whom and why the job is suspended; NULL where it is not.';
+COMMENT ON COLUMN notification_cleanup_health.notifications_refused IS
+'What undo and purge have stepped over within the last day, since a constraint or a trigger of the '
+'application refuses it: notification_cleanup_refused tells which, and why.';
 -- end of sql/doctor/notification_cleanup_health.sql
 
 -- frozen copy of sql/rights/revoke_default_grants.sql

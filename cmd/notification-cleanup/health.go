@@ -41,6 +41,7 @@ type health struct {
 	RunsUnfinished        int64
 	NotificationsToVacuum int64
 	Suspension            *string
+	NotificationsRefused  int64
 }
 
 // health prints what a monitor asks, and fails when it has to wake somebody: no run has finished
@@ -98,6 +99,10 @@ func (h health) rows() [][]string {
 		{"runs unfinished", terminal.Number(h.RunsUnfinished)},
 		{"notifications to vacuum", terminal.Number(h.NotificationsToVacuum)},
 	}
+	if h.NotificationsRefused > 0 {
+		refused := terminal.Number(h.NotificationsRefused) + " notifications, by undo or purge"
+		rows = append(rows, []string{"refused", refused})
+	}
 	if h.Suspension != nil {
 		rows = append(rows, []string{"suspended", *h.Suspension})
 	}
@@ -119,6 +124,8 @@ func (h health) metrics(healthy bool) []metric {
 		{"runs_unfinished", "Runs of the last 36 hours without an end.", float64(h.RunsUnfinished)},
 		{"notifications_to_vacuum", "Notifications deleted since the last VACUUM.",
 			float64(h.NotificationsToVacuum)},
+		{"notifications_refused", "Notifications that undo or purge has stepped over within a day.",
+			float64(h.NotificationsRefused)},
 	}
 	if h.LastFinishedAt != nil {
 		all = append(all, metric{"last_finished_timestamp_seconds",

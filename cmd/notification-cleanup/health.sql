@@ -5,5 +5,6 @@ SELECT
     h.users_still_over_limit,
     h.runs_unfinished,
     h.notifications_to_vacuum,
-    h.suspension
+    h.suspension,
+    h.notifications_refused
 FROM notification_cleanup_health AS h

@@ -128,6 +128,16 @@ func TestTheProgramSaysWhatRefusesToComeBackOrToGo(t *testing.T) {
 					t.Errorf("exit status %d, stdout %s, stderr %s", status, stdout, stderr)
 				}
 			}
+			for format, says := range map[string]string{
+				"text":       "1 notifications, by undo or purge",
+				"json":       `"notifications_refused":1}`,
+				"prometheus": "\nnotification_cleanup_notifications_refused 1\n",
+			} {
+				stdout, stderr, _ := d.Program(nil, "health", "--format", format)
+				if !strings.Contains(stdout, says) {
+					t.Errorf("health says %s%s, want %q", stdout, stderr, says)
+				}
+			}
 		})
 	}
 }

@@ -42,7 +42,12 @@ SELECT
         )
             AND NOT cleanup_time_is_ahead(r.started_at)
     ) AS notifications_to_vacuum,
-    cleanup_suspension() AS suspension
+    cleanup_suspension() AS suspension,
+    (
+        SELECT count(*)
+        FROM notification_cleanup_refused AS f
+        WHERE f.refused_at > now() - interval '1 day'
+    ) AS notifications_refused
 FROM (VALUES (1)) AS one_row
 LEFT JOIN (
     SELECT *
@@ -79,3 +84,6 @@ COMMENT ON COLUMN notification_cleanup_health.notifications_to_vacuum IS
 'on Citus.';
 COMMENT ON COLUMN notification_cleanup_health.suspension IS
 'Since when, by whom and why the job is suspended; NULL where it is not.';
+COMMENT ON COLUMN notification_cleanup_health.notifications_refused IS
+'What undo and purge have stepped over within the last day, since a constraint or a trigger of the '
+'application refuses it: notification_cleanup_refused tells which, and why.';

@@ -103,3 +103,21 @@ func TestHealthOfARunOfTheFuture(t *testing.T) {
 	insert("1 second", "-30 seconds") // by another server's clock
 	expect(`("nothing to delete",0,0)`)
 }
+
+func TestHealthCountsWhatRefusedWithinTheLastDay(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 1001)
+	d.Cleanup("")
+	d.Exec("ALTER TABLE notifications ADD CHECK (deleted_at IS NOT NULL OR " +
+		pgtest.NotificationNumber + " > 2)")
+	d.Exec("SELECT restore_next_batch(1)")
+	const refused = "SELECT notifications_refused FROM notification_cleanup_health"
+	if got := pgtest.One[int](d, refused); got != 2 {
+		t.Errorf("health counts %d, want 2", got)
+	}
+	d.Exec("UPDATE notification_cleanup_refused SET refused_at = refused_at - interval '25 hours'")
+	if got := pgtest.One[int](d, refused); got != 0 {
+		t.Errorf("a day later health counts %d, want 0", got)
+	}
+}

@@ -62,7 +62,7 @@ func TestASessionThatDoesNothingAfterItsBatchHidesNoUnfinishedRun(t *testing.T) 
 	wantWrong(d, "unfinished runs", "run 1, 1 of ")
 }
 
-func TestTheDoctorFindsPreparedTransactionsThatHoldNotifications(t *testing.T) {
+func TestTheDoctorFindsPreparedTransactions(t *testing.T) {
 	t.Parallel()
 	s := pgtest.PrepareServer(t)
 	s.Initialise()
@@ -75,12 +75,27 @@ func TestTheDoctorFindsPreparedTransactionsThatHoldNotifications(t *testing.T) {
 	const isOld = "SELECT max(prepared) < now() - interval '1.1 seconds' FROM pg_prepared_xacts"
 	d.Eventually(isOld)
 	wantWrong(d, "")
+	wantNote(d, "prepared transactions", "'others' of ")
 	d.Exec("COMMIT PREPARED 'others'")
 	d.Exec("BEGIN; SELECT FROM notifications FOR UPDATE; PREPARE TRANSACTION 'it''s held'")
 	d.Eventually(isOld)
-	wantWrong(d, "prepared transactions", "'it''s held' of ", "ROLLBACK PREPARED 'it''s held';")
+	wantWrong(d, "prepared transactions", "'it''s held' of ", "holds notifications",
+		"ROLLBACK PREPARED 'it''s held';")
 	d.Exec("ROLLBACK PREPARED 'it''s held'")
 	wantWrong(d, "")
+	d.Exec("COMMIT PREPARED 'reads'")
+
+	d.Exec("CREATE TABLE other (); BEGIN; DROP TABLE other; PREPARE TRANSACTION 'others'")
+	d.Cleanup("1, 1")
+	d.Eventually(isOld)
+	wantWrong(d, "")
+	d.Exec("VACUUM notifications")
+	d.Eventually(`
+		SELECT last_vacuum IS NOT NULL
+		FROM pg_stat_all_tables
+		WHERE relid = 'notifications'::regclass`)
+	wantWrong(d, "prepared transactions", "'others' of ", "VACUUM has come since",
+		"ROLLBACK PREPARED 'others';")
 }
 
 func TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor(t *testing.T) {
