@@ -379,7 +379,7 @@ var firedBy = map[string]func(*testing.T){
 	"vacuum":                TestTheDoctorWantsTheTableVacuumed,
 	"max_wal_size":          TestTheDoctorWarnsOfABacklogThatMaxWalSizeIsTooSmallFor,
 	"idle in transaction":   TestTheDoctorFindsWhoHoldsNotificationsAndDoesNothing,
-	"prepared transactions": TestTheDoctorFindsPreparedTransactionsThatHoldNotifications,
+	"prepared transactions": TestTheDoctorFindsPreparedTransactions,
 }
 
 // elsewhere are the files of tests in other suites.
