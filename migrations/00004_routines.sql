@@ -748,7 +748,7 @@ problems AS (
             AND c.name IN ('ctid', 'tableoid')
             THEN format('%s is missing', c.name)
         WHEN c.name = 'deleted_at'
-            AND NOT pg_column_is_updatable(c.relation, c.attnum, false)
+            AND NOT pg_column_is_updatable(c.relation::regclass, c.attnum, false)
             THEN 'deleted_at cannot be updated'
         WHEN c.name = 'id'
             AND c.relkind <> 'v'
@@ -2638,7 +2638,7 @@ BEGIN
     SELECT
         format('(%s,0)', first.page)::tid,
         format('(%s,0)', first.page + v_width)::tid
-    FROM generate_series(0, v_spots - 1) AS spot (number)
+    FROM generate_series(0::bigint, v_spots - 1) AS spot (number)
     CROSS JOIN LATERAL (
         SELECT spot.number * greatest(v_pages / v_spots, v_width) AS page
     ) AS first;
@@ -5537,6 +5537,8 @@ BEGIN
             HINT = 'batch_size takes 1 to 1000000.';
     END IF;
 
+    -- Also where it only returns a run that was planned before the columns were altered.
+    PERFORM check_notification_columns();
     -- One plan at a time: who comes second finds the run of the first.
     PERFORM pg_advisory_xact_lock(
         'pg_class'::regclass::oid::integer,
@@ -6106,7 +6108,7 @@ BEGIN
             WHEN c.soft_deleted < cardinality(v_batch.places)
             THEN ARRAY(
                 SELECT listed.number
-                FROM generate_series(1::bigint, cardinality(v_batch.places)) AS listed (number)
+                FROM generate_series(1::bigint, cardinality(v_batch.places)::bigint) AS listed (number)
                 WHERE listed.number NOT IN (SELECT s.number FROM soft_deleted AS s)
             )
         END,
@@ -7250,7 +7252,7 @@ BEGIN
             RETURN;
         END IF;
         try_restore_or_purge.kept := ARRAY(
-            SELECT generate_series(1::bigint, cardinality(try_restore_or_purge.places))
+            SELECT generate_series(1, cardinality(try_restore_or_purge.places))::bigint
             EXCEPT
             SELECT unnest(v_done)
         );

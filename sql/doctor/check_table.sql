@@ -28,7 +28,7 @@ problems AS (
             AND c.name IN ('ctid', 'tableoid')
             THEN format('%s is missing', c.name)
         WHEN c.name = 'deleted_at'
-            AND NOT pg_column_is_updatable(c.relation, c.attnum, false)
+            AND NOT pg_column_is_updatable(c.relation::regclass, c.attnum, false)
             THEN 'deleted_at cannot be updated'
         WHEN c.name = 'id'
             AND c.relkind <> 'v'

@@ -31,7 +31,7 @@ BEGIN
     SELECT
         format('(%s,0)', first.page)::tid,
         format('(%s,0)', first.page + v_width)::tid
-    FROM generate_series(0, v_spots - 1) AS spot (number)
+    FROM generate_series(0::bigint, v_spots - 1) AS spot (number)
     CROSS JOIN LATERAL (
         SELECT spot.number * greatest(v_pages / v_spots, v_width) AS page
     ) AS first;

@@ -34,6 +34,8 @@ BEGIN
             HINT = 'batch_size takes 1 to 1000000.';
     END IF;
 
+    -- Also where it only returns a run that was planned before the columns were altered.
+    PERFORM check_notification_columns();
     -- One plan at a time: who comes second finds the run of the first.
     PERFORM pg_advisory_xact_lock(
         'pg_class'::regclass::oid::integer,

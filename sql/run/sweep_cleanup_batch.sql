@@ -126,7 +126,7 @@ BEGIN
             WHEN c.soft_deleted < cardinality(v_batch.places)
             THEN ARRAY(
                 SELECT listed.number
-                FROM generate_series(1::bigint, cardinality(v_batch.places)) AS listed (number)
+                FROM generate_series(1::bigint, cardinality(v_batch.places)::bigint) AS listed (number)
                 WHERE listed.number NOT IN (SELECT s.number FROM soft_deleted AS s)
             )
         END,

@@ -46,7 +46,7 @@ BEGIN
             RETURN;
         END IF;
         try_restore_or_purge.kept := ARRAY(
-            SELECT generate_series(1::bigint, cardinality(try_restore_or_purge.places))
+            SELECT generate_series(1, cardinality(try_restore_or_purge.places))::bigint
             EXCEPT
             SELECT unnest(v_done)
         );

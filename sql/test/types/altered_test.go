@@ -84,26 +84,79 @@ func TestNothingIsDoneOnAColumnOfAnotherType(t *testing.T) {
 			d.Exec("SELECT plan_notification_cleanup(100, 10, 50)")
 			d.Exec("ALTER TABLE notifications ALTER " + alter)
 			before := pgtest.One[string](d, allRows)
-			for _, call := range []string{
-				"SELECT * FROM preview_notification_cleanup()",
-				"SELECT * FROM preview_notification_limits()",
-				"SELECT * FROM notification_stats()",
-				"SELECT * FROM cleanup_notifications()",
-				"SELECT * FROM plan_notification_cleanup()",
-				"CALL cleanup_notifications_in_batches()",
-				"SELECT cleanup_next_batch(2)",
-				"SELECT restore_next_batch(1)",
-				"SELECT restore_notifications(1)",
-				"SELECT purge_notifications('1 microsecond')",
-			} {
-				err := d.Refused(call, "42804")
-				if !strings.Contains(err.Message, says) ||
-					!strings.Contains(err.Hint, "migrate adopt") {
-					t.Errorf("%s says %s, hint %s", call, err.Message, err.Hint)
-				}
-			}
+			wantRefused(d, says)
 			if after := pgtest.One[string](d, allRows); after != before {
 				t.Error("something was written")
+			}
+		})
+	}
+}
+
+// wantRefused is for a table with run 1, a run 2 that is planned for the limits 100 and 10, and a
+// column that is not what it was.
+func wantRefused(d *pgtest.Database, says string) {
+	d.T.Helper()
+	for _, call := range []string{
+		"SELECT * FROM preview_notification_cleanup()",
+		"SELECT * FROM preview_notification_limits()",
+		"SELECT * FROM notification_stats()",
+		"SELECT * FROM cleanup_notifications()",
+		"SELECT * FROM plan_notification_cleanup()",
+		"SELECT * FROM plan_notification_cleanup(100, 10)", // which is planned already
+		"CALL cleanup_notifications_in_batches()",
+		"SELECT cleanup_next_batch(2)",
+		"SELECT restore_next_batch(1)",
+		"SELECT restore_notifications(1)",
+		"SELECT purge_notifications('1 microsecond')",
+	} {
+		err := d.Refused(call, "42804")
+		if !strings.Contains(err.Message, says) || !strings.Contains(err.Hint, "migrate adopt") {
+			d.T.Errorf("%s says %s, hint %s", call, err.Message, err.Hint)
+		}
+	}
+}
+
+func TestNothingIsDoneWithoutAColumnAsItHasToBe(t *testing.T) {
+	t.Parallel()
+	const alter = "ALTER TABLE notifications ALTER "
+	for statements, says := range map[string]string{
+		"ALTER TABLE notifications DROP status":                           "column status is missing",
+		"ALTER TABLE notifications RENAME created_at TO made_at":          "column created_at is missing",
+		"DELETE FROM notifications; " + alter + "deleted_at SET NOT NULL": "column deleted_at is timestamp with time zone, and has to be a nullable",
+		`DELETE FROM notifications;
+		CREATE DOMAIN always AS timestamptz NOT NULL; ` + alter + "deleted_at TYPE always": "column deleted_at is always, and has to be a nullable",
+		`CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); ` +
+			alter + "status TYPE text COLLATE ci": "column status is text, and has to be case-sensitive",
+		"CREATE TYPE mood AS ENUM ('read', 'new'); " + alter + "status TYPE mood USING 'read'": "column status is mood, and has to be",
+		`CREATE DOMAIN person AS text; ` + alter + "user_id TYPE person":                       "column user_id is person COLLATE",
+	} {
+		t.Run(statements, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, alterable)
+			d.Exec("SELECT cleanup_notifications(400, 10); SELECT restore_next_batch(1, 100)")
+			d.Exec("SELECT plan_notification_cleanup(100, 10, 50)")
+			d.Exec(statements)
+			wantRefused(d, says)
+		})
+	}
+}
+
+func TestAColumnMayBecomeWhatStoresTheSame(t *testing.T) {
+	t.Parallel()
+	const alter = "ALTER TABLE notifications ALTER "
+	for _, statements := range []string{
+		alter + "deleted_at TYPE timestamptz(6)",
+		alter + "status TYPE text",
+		"CREATE DOMAIN person AS varchar(9) CHECK (VALUE <> ''); " + alter + "user_id TYPE person",
+		"CREATE TYPE mood AS ENUM ('unread', 'read', 'new'); " + alter + "status TYPE mood USING 'read'",
+	} {
+		t.Run(statements, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, alterable)
+			d.Exec(statements)
+			run := d.Cleanup("400, 10")
+			if run.Deleted != 490 {
+				t.Errorf("%d are deleted, want 490", run.Deleted)
 			}
 		})
 	}
