@@ -65,6 +65,7 @@ DECLARE
         notification_shards,
         notification_stats,
         notification_tables,
+        notification_updates_are_followed,
         notification_view_hides_deleted,
         open_notification_cleanup,
         pace_after_batch,

@@ -2893,7 +2893,8 @@ EXCEPTION
         IF rehearse_cleanup_step.outcome = 'works' THEN
             rehearse_cleanup_step.message := format('done to %s, and taken back', v_id);
         ELSIF rehearse_cleanup_step.outcome = 'kept' THEN
-            rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is';
+            rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is, or writes '
+                'another deleted_at afterwards';
             rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' THEN
             rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that '
@@ -6462,6 +6463,37 @@ IS
     'soft-deleted.';
 -- end of sql/undo/find_listed_notifications.sql
 
+-- frozen copy of sql/undo/notification_updates_are_followed.sql
+-- Tells if a trigger of the application fires after an UPDATE of notifications, and so may write
+-- them once more, in a statement of its own:
+--
+--     SELECT notification_updates_are_followed();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_updates_are_followed()
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM notification_tables() AS behind
+        JOIN pg_trigger AS t ON t.tgrelid = behind.relation
+        WHERE NOT t.tgisinternal
+            AND t.tgenabled IN ('O', 'A')
+            AND t.tgtype & 16 > 0  -- UPDATE
+            AND t.tgtype & (2 | 64) = 0  -- neither BEFORE nor INSTEAD OF
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_updates_are_followed() IS
+    'For restore_listed_notifications(): whether a trigger of the application fires after an UPDATE '
+    'of notifications.';
+-- end of sql/undo/notification_updates_are_followed.sql
+
 -- frozen copy of sql/undo/purge_listed_notifications.sql
 -- Deletes the listed notifications for good, which the caller has locked, and returns the positions
 -- of those that are gone then; never a live one. All or none: whatever refuses one of them is an
@@ -6892,6 +6924,9 @@ DECLARE
         WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
     END;
     v_numbers bigint[];
+    -- Where they lie then.
+    v_relations oid[];
+    v_places tid[];
 BEGIN
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
@@ -6915,12 +6950,51 @@ BEGIN
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
         RETURNING
             listed.number,
-            n.deleted_at
+            n.deleted_at,
+            n.tableoid AS relation,
+            n.ctid AS place
     )
     -- A trigger may have set deleted_at again.
-    SELECT array_agg(u.number) FILTER (WHERE u.deleted_at IS NULL)
-    INTO v_numbers
-    FROM updated AS u;
+    SELECT
+        array_agg(u.number),
+        array_agg(u.relation),
+        array_agg(u.place)
+    INTO
+        v_numbers,
+        v_relations,
+        v_places
+    FROM updated AS u
+    WHERE u.deleted_at IS NULL;
+
+    -- So may one that fires after it, in a statement of its own. Where there is one, each is looked
+    -- up again; one that has been written once more lies elsewhere.
+    IF v_users IS NULL AND notification_updates_are_followed() THEN
+        SELECT array_agg(restored.number)
+        INTO v_numbers
+        FROM unnest(v_numbers, v_relations, v_places) AS restored (number, relation, place)
+        WHERE EXISTS (
+            SELECT
+            FROM notifications AS n
+            WHERE n.tableoid = restored.relation
+                AND n.ctid = restored.place
+                AND n.deleted_at IS NULL
+        )
+            OR EXISTS (
+                SELECT
+                FROM notifications AS n
+                WHERE n.id = restore_listed_notifications.ids[restored.number]
+                    AND n.tableoid = restored.relation
+                    AND n.deleted_at IS NULL
+                    AND (
+                        n.user_id = restore_listed_notifications.users[restored.number]
+                        OR n.user_id IS NULL
+                    )
+                    AND (
+                        n.created_at = restore_listed_notifications.created_ats[restored.number]
+                        OR n.created_at IS NULL
+                    )
+            );
+    END IF;
     RETURN v_numbers;
 END
 $$;
@@ -7639,6 +7713,7 @@ DROP FUNCTION purge_next_batch(interval, integer);
 DROP FUNCTION purge_listed_notifications(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     );
+DROP FUNCTION notification_updates_are_followed();
 DROP FUNCTION find_listed_notifications(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     );

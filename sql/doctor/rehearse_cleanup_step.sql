@@ -129,7 +129,8 @@ EXCEPTION
         IF rehearse_cleanup_step.outcome = 'works' THEN
             rehearse_cleanup_step.message := format('done to %s, and taken back', v_id);
         ELSIF rehearse_cleanup_step.outcome = 'kept' THEN
-            rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is';
+            rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is, or writes '
+                'another deleted_at afterwards';
             rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' THEN
             rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that '

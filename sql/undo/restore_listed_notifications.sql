@@ -27,6 +27,9 @@ DECLARE
         WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
     END;
     v_numbers bigint[];
+    -- Where they lie then.
+    v_relations oid[];
+    v_places tid[];
 BEGIN
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
@@ -50,12 +53,51 @@ BEGIN
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
         RETURNING
             listed.number,
-            n.deleted_at
+            n.deleted_at,
+            n.tableoid AS relation,
+            n.ctid AS place
     )
     -- A trigger may have set deleted_at again.
-    SELECT array_agg(u.number) FILTER (WHERE u.deleted_at IS NULL)
-    INTO v_numbers
-    FROM updated AS u;
+    SELECT
+        array_agg(u.number),
+        array_agg(u.relation),
+        array_agg(u.place)
+    INTO
+        v_numbers,
+        v_relations,
+        v_places
+    FROM updated AS u
+    WHERE u.deleted_at IS NULL;
+
+    -- So may one that fires after it, in a statement of its own. Where there is one, each is looked
+    -- up again; one that has been written once more lies elsewhere.
+    IF v_users IS NULL AND notification_updates_are_followed() THEN
+        SELECT array_agg(restored.number)
+        INTO v_numbers
+        FROM unnest(v_numbers, v_relations, v_places) AS restored (number, relation, place)
+        WHERE EXISTS (
+            SELECT
+            FROM notifications AS n
+            WHERE n.tableoid = restored.relation
+                AND n.ctid = restored.place
+                AND n.deleted_at IS NULL
+        )
+            OR EXISTS (
+                SELECT
+                FROM notifications AS n
+                WHERE n.id = restore_listed_notifications.ids[restored.number]
+                    AND n.tableoid = restored.relation
+                    AND n.deleted_at IS NULL
+                    AND (
+                        n.user_id = restore_listed_notifications.users[restored.number]
+                        OR n.user_id IS NULL
+                    )
+                    AND (
+                        n.created_at = restore_listed_notifications.created_ats[restored.number]
+                        OR n.created_at IS NULL
+                    )
+            );
+    END IF;
     RETURN v_numbers;
 END
 $$;

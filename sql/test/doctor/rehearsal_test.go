@@ -181,6 +181,29 @@ var stagings = map[string]struct {
 		outcomes: "kept, not tried, not tried",
 		says:     "keeps it as it is",
 	},
+	"a trigger that writes another time afterwards": {
+		fault: trigger("AFTER UPDATE", "OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL",
+			"UPDATE notifications SET deleted_at = now() WHERE id = NEW.id; RETURN NULL"),
+		outcomes: "kept, not tried, not tried",
+		says:     "keeps it as it is",
+	},
+	"a trigger that deletes it again": {
+		fault: trigger("AFTER UPDATE", "OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NULL",
+			"UPDATE notifications SET deleted_at = now() WHERE id = NEW.id; RETURN NULL"),
+		outcomes: "works, kept, works",
+		says:     "keeps it as it is",
+	},
+	"a trigger that writes something else afterwards": {
+		fault: trigger("AFTER UPDATE OF deleted_at", "",
+			"UPDATE notifications SET trash = true WHERE id = NEW.id; RETURN NULL"),
+		outcomes: "works, works, works",
+	},
+	"a trigger that inserts it again": {
+		fault: trigger("AFTER DELETE", "",
+			"INSERT INTO notifications SELECT OLD.*; RETURN NULL"),
+		outcomes: "works, works, kept",
+		says:     "keeps it as it is",
+	},
 	"a trigger that raises": {
 		fault:    trigger("BEFORE UPDATE", "", "RAISE 'not mine'"),
 		outcomes: "fails P0001, not tried, not tried",
@@ -318,7 +341,11 @@ func wantSame(d *pgtest.Database, rehearsed map[string]rehearsal) {
 		{
 			"soft-delete",
 			"SELECT",
-			"SELECT EXISTS (SELECT FROM notifications WHERE deleted_at IS NOT NULL)",
+			`SELECT EXISTS (
+				SELECT
+				FROM notifications
+				WHERE deleted_at IN (SELECT started_at FROM notification_cleanup_runs)
+			)`,
 		},
 		{
 			"restore",

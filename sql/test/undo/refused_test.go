@@ -42,9 +42,23 @@ func when(kind, event, body string) string {
 		FOR EACH ROW WHEN (OLD.id = 5) EXECUTE FUNCTION refuse()`
 }
 
+// allAfter makes a trigger that fires after each UPDATE, once for all notifications.
+func allAfter(body string) string {
+	return `
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF pg_trigger_depth() = 1 THEN
+				` + body + `
+			END IF;
+			RETURN NULL;
+		END $$;
+		CREATE TRIGGER refuse AFTER UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION refuse()`
+}
+
 const (
 	raises  = "RAISE EXCEPTION 'not this one';"
 	before  = "TRIGGER refuse BEFORE"
+	after   = "TRIGGER refuse AFTER"
 	atLast  = "CONSTRAINT TRIGGER refuse AFTER"
 	keptIt  = "a trigger or rule keeps it"
 	another = "NEW.deleted_at := '2025-07-01Z'; RETURN NEW;"
@@ -58,13 +72,17 @@ var refusals = map[string]map[string]refusal{
 			SELECT 1000, user_id, created_at FROM {table} WHERE id = 5`},
 		"a CHECK": {"23514", "violates check constraint", `
 			ALTER TABLE {table} ADD CHECK (id <> 5 OR deleted_at IS NOT NULL)`},
-		"an error":              {"P0001", "not this one", when(before, "UPDATE", raises)},
-		"an ASSERT":             {"P0004", "not this one", when(before, "UPDATE", "ASSERT false, 'not this one';")},
-		"an error at the end":   {"P0001", "not this one", when(atLast, "UPDATE", raises)},
-		"a code of its own":     {"42501", "on hold", when(before, "UPDATE", "RAISE insufficient_privilege USING MESSAGE = 'on hold';")},
-		"a veto":                {"27000", keptIt, when(before, "UPDATE", "RETURN NULL;")},
-		"a time that stays":     {"27000", keptIt, when(before, "UPDATE", "NEW.deleted_at := OLD.deleted_at; RETURN NEW;")},
-		"a time of its own":     {"27000", keptIt, when(before, "UPDATE", another)},
+		"an error":            {"P0001", "not this one", when(before, "UPDATE", raises)},
+		"an ASSERT":           {"P0004", "not this one", when(before, "UPDATE", "ASSERT false, 'not this one';")},
+		"an error at the end": {"P0001", "not this one", when(atLast, "UPDATE", raises)},
+		"a code of its own":   {"42501", "on hold", when(before, "UPDATE", "RAISE insufficient_privilege USING MESSAGE = 'on hold';")},
+		"a veto":              {"27000", keptIt, when(before, "UPDATE", "RETURN NULL;")},
+		"a time that stays":   {"27000", keptIt, when(before, "UPDATE", "NEW.deleted_at := OLD.deleted_at; RETURN NEW;")},
+		"a time of its own":   {"27000", keptIt, when(before, "UPDATE", another)},
+		"a time of its own, afterwards": {"27000", keptIt, when(after, "UPDATE",
+			"UPDATE {table} SET deleted_at = '2025-07-01Z' WHERE id = NEW.id AND deleted_at IS NULL; RETURN NULL;")},
+		"a time of its own, of all": {"27000", keptIt, allAfter(
+			"UPDATE {table} SET deleted_at = '2025-07-01Z' WHERE id = 5 AND deleted_at IS NULL;")},
 		"a division by zero":    {"22012", "division by zero", when(before, "UPDATE", "NEW.id := 1 / (OLD.id - 5); RETURN NEW;")},
 		"a function that is no": {"42883", "does not exist", when(before, "UPDATE", "PERFORM nowhere(); RETURN NEW;")},
 	},
@@ -209,6 +227,21 @@ func TestWhatRefusesIsToldWithItsReason(t *testing.T) {
 			call(session, operation)
 			if strings.Count(told(), says) != 1 {
 				t.Errorf("told was %s, want once %s", told(), says)
+			}
+		})
+	}
+}
+
+// It lies elsewhere then, but it is live.
+func TestUndoFindsWhatATriggerHasWrittenOnceMore(t *testing.T) {
+	t.Parallel()
+	for kind := range kindsOfTables {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			d := refusing(t, kind, refusal{statements: when(after, "UPDATE OF deleted_at",
+				"UPDATE {table} SET status = 'read' WHERE id = NEW.id; RETURN NULL;")})
+			if n := call(d, "restore"); n != 91 || len(notes(d)) != 0 {
+				t.Errorf("%d are restored, want 91; noted is %+v", n, notes(d))
 			}
 		})
 	}
