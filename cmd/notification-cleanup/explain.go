@@ -4,6 +4,8 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,7 +49,21 @@ func (e explained) cells() []string {
 	if e.Newest != nil {
 		newest = terminal.Number(*e.Newest)
 	}
-	return []string{e.ID, e.CreatedAt, newest, e.Fate, e.Reason}
+	return []string{e.ID, e.time(), newest, e.Fate}
+}
+
+// time is in the local zone, to the second; infinity is as it is.
+func (e explained) time() string {
+	for _, layout := range []string{
+		"2006-01-02 15:04:05.999999999-07",
+		"2006-01-02 15:04:05.999999999-07:00",
+		"2006-01-02 15:04:05.999999999", // without a zone it is UTC to the cleanup
+	} {
+		if at, err := time.Parse(layout, e.CreatedAt); err == nil {
+			return terminal.Time(&at)
+		}
+	}
+	return e.CreatedAt
 }
 
 var explainColumns = []terminal.Column{
@@ -55,8 +71,11 @@ var explainColumns = []terminal.Column{
 	{Title: "created at"},
 	{Title: "newest", Numbers: true},
 	{Title: "fate"},
-	{Title: "because"},
 }
+
+// roomForReasons is the width of a screen on which reasons have a column of their own. On a smaller
+// one each stands below its notification, so that no id has to be broken.
+const roomForReasons = 140
 
 // explain prints the notifications of a user while they come.
 func (a *app) explain(ctx context.Context, args []string) error {
@@ -65,11 +84,19 @@ func (a *app) explain(ctx context.Context, args []string) error {
 			`SELECT * FROM explain_notification_cleanup($1::text::notification_user_id, $2, $3)`,
 			args[0], a.cfg.MaxNotifications, a.cfg.MinKeep)
 	}
-	rows := terminal.NewStream(a.stdout, explainColumns)
+	below := a.stdout.Width > 0 && a.stdout.Width < roomForReasons
+	columns := explainColumns
+	if !below {
+		columns = append(slices.Clone(columns), terminal.Column{Title: "because"})
+	}
+	rows := terminal.NewStream(a.stdout, columns)
 	found := false
 	err := database.Each(ctx, a.db, func(e explained) error {
 		found = true
-		return rows.Write(e.cells())
+		if below {
+			return rows.Write(e.cells(), e.Reason)
+		}
+		return rows.Write(append(e.cells(), e.Reason))
 	}, explainQuery, args[0], a.cfg.MaxNotifications, a.cfg.MinKeep)
 	if err != nil {
 		return err

@@ -52,20 +52,31 @@ type Column struct {
 // Table lays out rows under the titles of the columns, if those have any. The widest columns are
 // folded until all of them fit on the screen.
 func (s Screen) Table(columns []Column, rows [][]string) string {
+	rows = withTitles(columns, rows)
+	return render(s.fold(columns, rows), rows)
+}
+
+// withTitles puts the titles of the columns above the rows, if those have any.
+func withTitles(columns []Column, rows [][]string) [][]string {
 	header, titled := make([]string, len(columns)), false
 	for i, column := range columns {
 		header[i] = column.Title
 		titled = titled || column.Title != ""
 	}
-	if titled {
-		rows = slices.Concat([][]string{header}, rows)
+	if !titled {
+		return rows
 	}
+	return slices.Concat([][]string{header}, rows)
+}
+
+// render lays out rows as the columns are configured.
+func render(columns []table.ColumnConfig, rows [][]string) string {
 	t := table.NewWriter()
 	t.SetStyle(table.Style{
 		Box:     table.BoxStyle{MiddleVertical: gap},
 		Options: table.Options{SeparateColumns: true},
 	})
-	t.SetColumnConfigs(s.fold(columns, rows))
+	t.SetColumnConfigs(columns)
 	t.SuppressTrailingSpaces()
 	for _, row := range rows {
 		cells := make(table.Row, len(row))
@@ -148,4 +159,9 @@ func wordByWord(rows [][]string) [][]string {
 		}
 	}
 	return folded
+}
+
+// indented folds a text with some room on its left.
+func (s Screen) indented(words string) string {
+	return s.Table(make([]Column, 2), [][]string{{"", words}})
 }

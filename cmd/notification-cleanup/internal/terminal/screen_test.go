@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -34,5 +35,35 @@ func TestRoomIsWhatATableLeavesFree(t *testing.T) {
 	}
 	if got := (Screen{}).Room(columns, rows); got < 1000 {
 		t.Errorf("where nobody looks it is %d", got)
+	}
+}
+
+func TestAStreamKeepsItsColumnsToTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, width := range []int{0, 40} {
+		var shown strings.Builder
+		stream := NewStream(Screen{Writer: &shown, Width: width},
+			[]Column{{Title: "id"}, {Title: "n", Numbers: true}, {Title: "because"}})
+		for i := range 2500 {
+			reason := "it is one of the 100 newest read ones"
+			if err := stream.Write([]string{"an-id", fmt.Sprint(i % 10), reason}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := stream.End(); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(shown.String(), "\n"), "\n")
+		each := (len(lines) - 1) / 2500 // lines for a row
+		for i, line := range lines[1:] {
+			number := fmt.Sprintf("  %d  ", i/each%10)
+			want := strings.Replace(lines[1+i%each], "  0  ", number, 1)
+			if line != want {
+				t.Fatalf("on %d columns line %d is %q, want %q", width, i, line, want)
+			}
+		}
+		if width > 0 && each != 2 || width == 0 && each != 1 {
+			t.Errorf("on %d columns a row has %d lines", width, each)
+		}
 	}
 }
