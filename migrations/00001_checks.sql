@@ -18,6 +18,7 @@ DECLARE
     -- names of ours
     v_routines CONSTANT name[] := '{
         await_cleanup_pace,
+        check_calling_schema,
         check_cleanup_limits,
         check_cleanup_pace,
         check_delete_rules,
@@ -64,6 +65,7 @@ DECLARE
         notification_shard_file,
         notification_shards,
         notification_stats,
+        notification_stray_schemas,
         notification_tables,
         notification_updates_are_followed,
         notification_view_hides_deleted,

@@ -583,6 +583,7 @@ BEGIN
         'row-level security',
         'grants',
         'schemas',
+        'renamed schemas',
         'triggers',
         'replica identity',
         'foreign keys',
@@ -1114,6 +1115,36 @@ SELECT
         ' '
     ) || ' Or install into a schema of its own, with a view of the table.' AS advice
 FROM notification_schema_creators() AS c
+) AS result;
+
+                WHEN 'renamed schemas' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_renamed_schemas.sql: a path is a name. Where a schema was renamed and a new one
+-- has taken its name, the routines of the old one lead to the new one.
+SELECT
+    CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
+    string_agg(
+        format(
+            'the routines in schema %I, which was renamed, name the tables of schema %I',
+            s.schema_name,
+            current_schema()
+        ),
+        '; '
+    ) AS found,
+    string_agg(
+        format('SCHEMA=%s notification-cleanup migrate adopt (or down).', s.schema_name),
+        ' '
+    ) AS advice
+FROM notification_stray_schemas() AS s
 ) AS result;
 
                 WHEN 'triggers' THEN
@@ -3578,6 +3609,64 @@ COMMENT ON FUNCTION suspend_notification_cleanup(text) IS
     'go on. Returns whether it was not suspended before; where it was, the new reason counts.';
 -- end of sql/pace/suspend_notification_cleanup.sql
 
+-- frozen copy of sql/rights/check_calling_schema.sql
+-- Refuses to work for a routine of another installation, whose path leads here:
+--
+--     SELECT check_calling_schema();
+--
+-- No routine knows the schema in which it stands. But among those that call this one, a routine that
+-- is not found by the path is named with its schema.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_calling_schema()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_callers text;
+    v_stray name;
+BEGIN
+    GET DIAGNOSTICS v_callers = PG_CONTEXT;
+    SELECT s.schema_name
+    INTO v_stray
+    FROM notification_stray_schemas() AS s
+    WHERE EXISTS (
+        SELECT
+        FROM pg_proc AS p
+        JOIN pg_namespace AS namespace ON namespace.oid = p.pronamespace
+            AND namespace.nspname = s.schema_name
+        WHERE strpos(v_callers, format('%I.%I(', s.schema_name, p.proname)) > 0
+    )
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format(
+                'the routine stands in schema %I, and works on the notifications in schema %I',
+                v_stray,
+                current_schema()
+            ),
+            DETAIL = format(
+                'Schema %I was renamed, and its routines still name %I. Nothing was changed.',
+                v_stray,
+                current_schema()
+            ),
+            HINT = format(
+                'Make them anew: SCHEMA=%s notification-cleanup migrate adopt; or remove them: '
+                'migrate down.',
+                v_stray
+            );
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_calling_schema() IS
+    'Raises object_not_in_prerequisite_state (55000) where a routine of a schema that was renamed '
+    'calls.';
+-- end of sql/rights/check_calling_schema.sql
+
 -- frozen copy of sql/rights/notification_cleanup_grants.sql
 -- The statements that let a role do something, and nothing else:
 --
@@ -4028,6 +4117,37 @@ COMMENT ON FUNCTION notification_schema_creators() IS
 'Who may create objects in the schemas of the search_path that our routines have, beside the owners '
 'of these schemas, the owner of our tables and superusers. There should be nobody.';
 -- end of sql/rights/notification_schema_creators.sql
+
+-- frozen copy of sql/rights/notification_stray_schemas.sql
+-- Schemas with routines of another installation that work on the tables of this one, because their
+-- path names this schema:
+--
+--     SELECT * FROM notification_stray_schemas();
+--
+-- That is so where a schema was renamed, and a new one has taken its name.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_stray_schemas()
+RETURNS TABLE (schema_name name)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+SELECT namespace.nspname
+FROM pg_proc AS p
+JOIN pg_namespace AS namespace ON namespace.oid = p.pronamespace
+WHERE p.proname = 'sweep_cleanup_batch'
+    AND namespace.nspname <> current_schema()
+    AND EXISTS (
+        SELECT
+        FROM unnest(p.proconfig) AS s (setting)
+        WHERE starts_with(s.setting, format('search_path=%I, ', current_schema()))
+    )
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_stray_schemas() IS
+    'Schemas whose routines work on the tables of this one, because they were renamed.';
+-- end of sql/rights/notification_stray_schemas.sql
 
 -- frozen copy of sql/rule/check_cleanup_limits.sql
 -- Refuses limits that make no sense, before anything is written:
@@ -4870,14 +4990,24 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 DECLARE
-    v_run notification_cleanup_runs;
-    v_suspension CONSTANT text := cleanup_suspension();
+    v_run record;
+    v_suspension text;
 BEGIN
+    IF to_regclass('notification_cleanup_runs') IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = format(
+                'cleanup_notifications() has lost its tables, which were in schema %s',
+                split_part(current_setting('search_path'), ', ', 1)
+            ),
+            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
+    END IF;
     PERFORM check_cleanup_limits(
         cleanup_notifications.max_notifications,
         cleanup_notifications.min_keep,
         cleanup_notifications.max_deletions
     );
+    v_suspension := cleanup_suspension();
     IF v_suspension IS NOT NULL THEN
         RAISE NOTICE 'the cleanup is suspended %', v_suspension;
         RETURN NULL;
@@ -4968,6 +5098,15 @@ BEGIN
             HINT = 'CALL it alone: outside of BEGIN, not from a function, and as the only '
                 'statement of its string. Inside a transaction use '
                 'SELECT * FROM cleanup_notifications().';
+    END IF;
+    IF to_regclass('notification_cleanup_runs') IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = format(
+                'cleanup_notifications_in_batches() has lost its tables, which were in schema %s',
+                split_part(current_setting('search_path'), ', ', 1)
+            ),
+            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
     END IF;
     IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
         RAISE EXCEPTION USING
@@ -6203,7 +6342,7 @@ COMMENT ON FUNCTION warn_without_index() IS
 --     SELECT check_notification_columns();
 --
 -- Whatever reads or writes notifications calls this first: with another type or collation two users
--- might be one, or a run find nothing that it has listed.
+-- might be one, or a run find nothing that it has listed; and in another schema all is another's.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION check_notification_columns()
 RETURNS void
@@ -6218,6 +6357,7 @@ DECLARE
         FROM notification_column_problems() AS p
     );
 BEGIN
+    PERFORM check_calling_schema();
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'datatype_mismatch',
@@ -7754,9 +7894,11 @@ DROP FUNCTION notification_excess(notification_user_id[], integer, timestamptz);
 DROP FUNCTION notification_crowds(integer, notification_user_id[]);
 DROP FUNCTION explain_notification_cleanup(notification_user_id, integer, integer);
 DROP FUNCTION check_cleanup_limits(integer, integer, bigint);
+DROP FUNCTION notification_stray_schemas();
 DROP FUNCTION notification_schema_creators();
 DROP FUNCTION notification_cleanup_privileges();
 DROP FUNCTION notification_cleanup_grants(regrole, text[]);
+DROP FUNCTION check_calling_schema();
 DROP FUNCTION suspend_notification_cleanup(text);
 DROP FUNCTION stop_notification_cleanup(bigint);
 DROP FUNCTION resume_notification_cleanup();

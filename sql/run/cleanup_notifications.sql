@@ -13,14 +13,24 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 DECLARE
-    v_run notification_cleanup_runs;
-    v_suspension CONSTANT text := cleanup_suspension();
+    v_run record;
+    v_suspension text;
 BEGIN
+    IF to_regclass('notification_cleanup_runs') IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = format(
+                'cleanup_notifications() has lost its tables, which were in schema %s',
+                split_part(current_setting('search_path'), ', ', 1)
+            ),
+            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
+    END IF;
     PERFORM check_cleanup_limits(
         cleanup_notifications.max_notifications,
         cleanup_notifications.min_keep,
         cleanup_notifications.max_deletions
     );
+    v_suspension := cleanup_suspension();
     IF v_suspension IS NOT NULL THEN
         RAISE NOTICE 'the cleanup is suspended %', v_suspension;
         RETURN NULL;

@@ -48,6 +48,15 @@ BEGIN
                 'statement of its string. Inside a transaction use '
                 'SELECT * FROM cleanup_notifications().';
     END IF;
+    IF to_regclass('notification_cleanup_runs') IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_schema_name',
+            MESSAGE = format(
+                'cleanup_notifications_in_batches() has lost its tables, which were in schema %s',
+                split_part(current_setting('search_path'), ', ', 1)
+            ),
+            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
+    END IF;
     IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',

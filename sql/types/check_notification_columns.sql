@@ -3,7 +3,7 @@
 --     SELECT check_notification_columns();
 --
 -- Whatever reads or writes notifications calls this first: with another type or collation two users
--- might be one, or a run find nothing that it has listed.
+-- might be one, or a run find nothing that it has listed; and in another schema all is another's.
 CREATE OR REPLACE FUNCTION check_notification_columns()
 RETURNS void
 LANGUAGE plpgsql
@@ -17,6 +17,7 @@ DECLARE
         FROM notification_column_problems() AS p
     );
 BEGIN
+    PERFORM check_calling_schema();
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'datatype_mismatch',

@@ -383,7 +383,10 @@ var firedBy = map[string]func(*testing.T){
 }
 
 // elsewhere are the files of tests in other suites.
-var elsewhere = map[string]string{"pg_cron": "sql/test/pgcron/doctor_test.go"}
+var elsewhere = map[string]string{
+	"pg_cron":         "sql/test/pgcron/doctor_test.go",
+	"renamed schemas": "sql/test/adoption/renamed_test.go",
+}
 
 // That none fires without a fault, TestTheDoctorFindsNothingWrongAfterInstallation proves.
 func TestEachCheckHasAFaultThatItFinds(t *testing.T) {
