@@ -159,6 +159,10 @@ verify:
 	@.ci/snapshot --check
 	@go run ./sql/test/mutate -check
 
+.PHONY: release ## make all migrations final, as they are
+release: verify
+	@.ci/snapshot --release
+
 # What is missing is installed where apt-get may do it; elsewhere with-postgres says what to do.
 apt_install = [ "$$(id -u)" = 0 ] && sudo= || sudo='sudo -n'; \
 	if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \

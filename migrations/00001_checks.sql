@@ -51,6 +51,7 @@ DECLARE
         notification_cleanup_grants,
         notification_cleanup_indexes,
         notification_cleanup_privileges,
+        notification_cleanup_version,
         notification_column_problems,
         notification_cron_jobs,
         notification_crowds,

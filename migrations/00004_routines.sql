@@ -6336,6 +6336,25 @@ COMMENT ON FUNCTION warn_without_index() IS
     'Raises a WARNING that names the tables behind notifications on which no valid index serves.';
 -- end of sql/run/warn_without_index.sql
 
+-- frozen copy of sql/snapshot/notification_cleanup_version.sql.tmpl
+-- Of which migration the routines are. It is the version of the installation, for whoever may not
+-- read goose's table, and where that is empty, as pg_dump --schema-only leaves it:
+--
+--     SELECT notification_cleanup_version();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_cleanup_version()
+RETURNS integer
+LANGUAGE sql
+IMMUTABLE
+SET search_path FROM CURRENT
+AS $$
+SELECT 4
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cleanup_version() IS
+    'The number of the migration that brought the routines.';
+-- end of sql/snapshot/notification_cleanup_version.sql.tmpl
+
 -- frozen copy of sql/types/check_notification_columns.sql
 -- Refuses to work on columns that are no longer what the cleanup was installed for:
 --
@@ -7860,6 +7879,7 @@ DROP FUNCTION find_listed_notifications(
 DROP FUNCTION check_delete_rules();
 DROP FUNCTION notification_column_problems();
 DROP FUNCTION check_notification_columns();
+DROP FUNCTION notification_cleanup_version();
 DROP FUNCTION warn_without_index();
 DROP FUNCTION sweep_cleanup_batch(bigint, bigint, text);
 DROP FUNCTION settle_notification_cleanup(bigint);

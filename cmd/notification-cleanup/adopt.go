@@ -5,10 +5,10 @@ import (
 	_ "embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/notification-cleanup/notification-cleanup/migrations"
 )
@@ -16,43 +16,29 @@ import (
 //go:embed grants.sql
 var grantsQuery string
 
-// The migrations that depend on the types of the columns: domains and queue, and routines.
-const (
-	checks   = "00001_checks.sql"
-	tables   = "00002_tables.sql"
-	routines = "00004_routines.sql"
-)
-
 // migrateAdopt makes what depends on the types of the columns anew, after these were altered. In
 // one transaction it does what the migrations do down and up, but for the indexes. History,
 // suspension and grants are as they were; a run that has not ended is given up.
 func (a *app) migrateAdopt(ctx context.Context, _ []string) error {
-	db := stdlib.OpenDB(*a.db.Config().ConnConfig)
-	defer db.Close()
-	migrator, err := newMigrator(db)
-	if err != nil {
-		return fmt.Errorf("load migrations: %w", err)
-	}
-	results, err := migrator.Up(ctx) // so that what is made anew is all that there is
-	if err := a.logMigrations(results, err); err != nil {
-		return err
-	}
-	if err := pgx.BeginFunc(ctx, a.db.Pool, a.adoptAnew(ctx)); err != nil {
-		return fmt.Errorf("adopt anew: %w", err)
-	}
-	a.log.Info("adopted the table as it is now")
-	if err := a.buildIndexes(ctx, db); err != nil {
-		return fmt.Errorf("build indexes: %w", err)
-	}
-	a.rehearse(ctx)
-	return a.writeStatus(ctx, migrator)
+	return a.migrate(ctx, func(ctx context.Context, m *migration) error {
+		results, err := m.Up(ctx) // so that what is made anew is all that there is
+		if err := a.logMigrations(results, err); err != nil {
+			return err
+		}
+		if err := pgx.BeginFunc(ctx, a.db.Pool, a.adoptAnew(ctx)); err != nil {
+			return fmt.Errorf("adopt anew: %w", err)
+		}
+		a.log.Info("adopted the table as it is now")
+		if err := a.buildIndexes(ctx, m.db); err != nil {
+			return fmt.Errorf("build indexes: %w", err)
+		}
+		a.rehearse(ctx)
+		return nil
+	})
 }
 
 func (a *app) adoptAnew(ctx context.Context) func(pgx.Tx) error {
 	return func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockID); err != nil {
-			return err
-		}
 		rows, _ := tx.Query(ctx, grantsQuery)
 		grants, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
@@ -61,15 +47,22 @@ func (a *app) adoptAnew(ctx context.Context) func(pgx.Tx) error {
 		steps := []string{
 			`CREATE TEMPORARY TABLE suspension_before ON COMMIT DROP AS
 				SELECT s.* FROM notification_cleanup_suspension AS s`,
-			downStatements(routines),
-			downStatements(tables),
-			upStatements(checks),
-			upStatements(tables),
-			upStatements(routines),
+		}
+		names, _ := fs.Glob(migrations.FS, "*.sql")
+		names = slices.DeleteFunc(names, func(name string) bool {
+			return strings.HasSuffix(name, "_indexes.sql") // which depend on no types of ours
+		})
+		for _, name := range slices.Backward(names) {
+			steps = append(steps, downStatements(name))
+		}
+		for _, name := range names {
+			steps = append(steps, upStatements(name))
+		}
+		steps = append(steps,
 			`INSERT INTO notification_cleanup_suspension
 				SELECT s.* FROM pg_temp.suspension_before AS s`,
 			strings.Join(grants, ";\n"),
-		}
+		)
 		for _, step := range steps {
 			// All statements of a step at once, as psql -c sends them.
 			if err := tx.Conn().PgConn().Exec(ctx, step).Close(); err != nil {
@@ -82,7 +75,7 @@ func (a *app) adoptAnew(ctx context.Context) func(pgx.Tx) error {
 
 // downStatements is the part of an embedded migration that uninstalls.
 func downStatements(name string) string {
-	text, _ := fs.ReadFile(migrations.FS, name) // which is there, as it is named here
+	text, _ := fs.ReadFile(migrations.FS, name) // which is there, as it was found
 	_, down, _ := strings.Cut(string(text), "-- +goose Down")
 	return down
 }

@@ -40,6 +40,8 @@ type app struct {
 	stderr terminal.Screen
 	log    *terminal.Log
 	db     *database.Database
+
+	installed installation // where a command looked
 }
 
 func newApp(env envconfig.Lookuper, stdout, stderr io.Writer) *app {
@@ -150,6 +152,11 @@ func (a *app) connected(do action) func(*cobra.Command, []string) error {
 			err := a.connect(ctx, patient)
 			if err == nil {
 				defer a.db.Close()
+				if !isMigration(cmd) {
+					a.installed, err = a.inspect(ctx)
+				}
+			}
+			if err == nil {
 				err = do(ctx, args)
 			}
 			switch {

@@ -58,6 +58,8 @@ func (a *app) doctor(ctx context.Context, _ []string) error {
 	findings, err := database.All[finding](ctx, a.db, `SELECT * FROM notification_cleanup_doctor()`)
 	if database.NotInstalled(err) {
 		findings, err = a.beforeInstallation(ctx)
+	} else {
+		findings = append(findings, a.installed.finding())
 	}
 	if err != nil {
 		return err

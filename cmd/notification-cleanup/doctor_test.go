@@ -12,7 +12,8 @@ func TestTheDoctorOfTheProgramFailsWhereSomethingIsWrong(t *testing.T) {
 	d := pgtest.New(t)
 	rows := func() string {
 		return strings.Join(pgtest.All[string](d, `
-			SELECT row_to_json(f)::text FROM notification_cleanup_doctor() AS f`), "\n") + "\n"
+			SELECT row_to_json(f)::text FROM notification_cleanup_doctor() AS f`), "\n") + "\n" +
+			`{"name":"version","severity":"ok","found":"that of this program","advice":null}` + "\n"
 	}
 	stdout, stderr, status := command(t, d, nil, "doctor")
 	if status != 0 || stdout != rows() || stderr != "" {

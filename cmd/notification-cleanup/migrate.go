@@ -147,6 +147,11 @@ func (a *app) migrateStatus(ctx context.Context, _ []string) error {
 	return a.writeStatus(ctx, migrator)
 }
 
+// isMigration tells if a command is migrate, or one of those behind it.
+func isMigration(cmd *cobra.Command) bool {
+	return cmd.Name() == "migrate" || cmd.Parent() != nil && cmd.Parent().Name() == "migrate"
+}
+
 // logMigrations logs what goose has done, and returns its error without the text of the migration,
 // which goose puts into it.
 func (a *app) logMigrations(results []*goose.MigrationResult, err error) error {
@@ -182,10 +187,23 @@ type migrationState struct {
 	AppliedAt *time.Time `json:"applied_at"`
 }
 
+// writeStatus prints what is applied, and logs where that is not all of the truth.
 func (a *app) writeStatus(ctx context.Context, migrator *goose.Provider) error {
+	found, err := a.inspect(ctx)
+	var moved movedError
+	if errors.As(err, &moved) {
+		a.log.Warn(moved.Error())
+	} else if err != nil {
+		return err
+	}
+	a.warnOfMismatch(found)
 	states, err := migrator.Status(ctx)
 	if err != nil {
 		return fmt.Errorf("read migration status: %w", err)
+	}
+	if found.version > 0 && states[0].State == goose.StatePending {
+		a.log.Warn("goose knows nothing of what is installed here, as in a copy of the schema: " +
+			"migrate up notes it")
 	}
 	columns := []terminal.Column{
 		{Title: "version", Numbers: true}, {Title: "name"}, {Title: "state"}, {Title: "applied at"},

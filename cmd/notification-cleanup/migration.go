@@ -52,10 +52,52 @@ func (a *app) migrate(ctx context.Context, do func(context.Context, *migration) 
 	if err := m.waitForOthers(ctx, conn); err != nil {
 		return err
 	}
+	if err := m.recognise(ctx); err != nil {
+		return err
+	}
 	if err := m.watched(ctx, do); err != nil {
 		return err
 	}
 	return a.writeStatus(ctx, provider)
+}
+
+// recognise looks at what is there before it is changed. It refuses what a later version of the
+// program has installed. Where goose has nothing noted of what is there, as pg_dump --schema-only
+// leaves it, that is noted.
+func (m *migration) recognise(ctx context.Context) error {
+	found, err := m.app.inspect(ctx)
+	var moved movedError
+	switch {
+	case err != nil && !errors.As(err, &moved): // which an adoption mends
+		return err
+	case found.version > programVersion:
+		says, advice := found.mismatch()
+		return fmt.Errorf("%s. HINT: %s", says, advice)
+	case found.version == 0:
+		return nil
+	}
+	var hasTable, hasVersion bool
+	err = m.db.QueryRowContext(ctx, `SELECT to_regclass('`+versionTable+`') IS NOT NULL`).
+		Scan(&hasTable)
+	if err == nil && hasTable {
+		err = m.db.QueryRowContext(ctx,
+			`SELECT EXISTS (SELECT FROM `+versionTable+` WHERE version_id > 0)`).Scan(&hasVersion)
+	} else if err == nil {
+		_, err = m.GetDBVersion(ctx) // creates it
+	}
+	if err != nil || hasVersion {
+		return err
+	}
+	_, err = m.db.ExecContext(ctx, `
+		INSERT INTO `+versionTable+` (version_id, is_applied)
+		SELECT version_id, true
+		FROM generate_series(0, $1::bigint) AS version_id
+		WHERE version_id NOT IN (SELECT v.version_id FROM `+versionTable+` AS v)`, found.version)
+	if err == nil {
+		m.app.log.Warn("goose knew nothing of what is installed here, as in a copy of the schema: noted",
+			"version", found.version)
+	}
+	return err
 }
 
 // allowTable tells the first migration of CREATE_TABLE.

@@ -1,7 +1,6 @@
 -- The plan is NULL while the cleanup is suspended.
 SELECT
     coalesce(p.id, 0) AS id,
-    coalesce(p.started_at, clock_timestamp()) AS started_at,
     coalesce(p.users_over_limit, 0) AS users_over_limit,
     coalesce(p.notifications_planned, 0) AS notifications_planned
 FROM plan_notification_cleanup(

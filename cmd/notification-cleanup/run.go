@@ -40,31 +40,29 @@ func (a *app) run(ctx context.Context, _ []string) error {
 	if a.cfg.DryRun {
 		return a.preview(ctx, nil)
 	}
-	calledAt, err := database.Read[time.Time](ctx, a.db, `SELECT clock_timestamp()`)
+	a.warnOfMismatch(a.installed)
+	// By their numbers, because a clock may be set back.
+	newestBefore, err := database.Read[int64](ctx, a.db,
+		`SELECT coalesce(max(id), 0) FROM notification_cleanup_runs`)
 	if err != nil {
 		return err
 	}
-	for startedAt := (time.Time{}); startedAt.Before(calledAt); {
+	for {
 		plan, err := a.plan(ctx)
 		if err != nil {
 			return err
 		}
-		continued := plan.StartedAt.Before(calledAt)
+		continued := plan.ID <= newestBefore
 		rewritten, err := a.workOff(ctx, plan, continued)
-		if err != nil {
+		if err != nil || !continued && !rewritten { // else plan our own, or anew
 			return err
 		}
-		if !rewritten { // else the table is another file now: plan anew
-			startedAt = plan.StartedAt
-		}
 	}
-	return nil
 }
 
 // planned is what the program has to know of a plan.
 type planned struct {
 	ID                   int64 // 0 while the cleanup is suspended
-	StartedAt            time.Time
 	UsersOverLimit       int64
 	NotificationsPlanned int64
 }

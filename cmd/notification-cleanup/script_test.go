@@ -101,6 +101,20 @@ func TestTheScriptInstallsInPsqlWhatUpInstalls(t *testing.T) {
 	}
 }
 
+func TestTheScriptRecognisesACopyOfTheSchema(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Exec("DROP TABLE IF EXISTS " + versionTable)
+	if out, status := psqlScript(t, d); status != 0 {
+		t.Fatalf("exit status %d: %s", status, out)
+	}
+	if got := pgtest.One[string](d, `
+		SELECT string_agg(version_id::text, ' ' ORDER BY version_id)
+		FROM notification_cleanup_schema_version`); got != "0 1 2 3 4" {
+		t.Errorf("versions are %s, want all", got)
+	}
+}
+
 func TestTheScriptGoesOnWhereOthersStopped(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Empty(t)

@@ -1,8 +1,12 @@
 // Snapshot freezes the routines of sql/ into a migration, because goose cannot include files. There
-// is one frozen copy of each.
+// is one frozen copy of each, in the migration with the highest number.
 //
-//	go run ./sql/snapshot            writes migrations/00004_routines.sql
-//	go run ./sql/snapshot --check    changes nothing; exit status 1 where the migration differs
+//	go run ./sql/snapshot            writes that migration
+//	go run ./sql/snapshot --check    changes nothing; exit status 1 where something differs
+//	go run ./sql/snapshot --release  makes all migrations final, as they are
+//
+// What is final never changes, but for one thing: when a routine has changed since a release, the
+// copies move to the next number, and leave a stub.
 //
 // A routine or view is a file of sql/ with CREATE OR REPLACE. The doctor is compiled: a template,
 // and a file for each of its checks. What several migrations have to do is frozen in each of them.
@@ -21,13 +25,13 @@ import (
 )
 
 const (
-	migration = "migrations/00004_routines.sql"
-	precheck  = "migrations/00001_checks.sql"
-	tables    = "migrations/00002_tables.sql"
-	remember  = "sql/rights/remember_objects.sql"
-	revoke    = "sql/rights/revoke_default_grants.sql"
-	doctor    = "sql/doctor/notification_cleanup_doctor.sql.tmpl"
-	checks    = "sql/doctor/check_*.sql"
+	precheck = "migrations/00001_checks.sql"
+	tables   = "migrations/00002_tables.sql"
+	remember = "sql/rights/remember_objects.sql"
+	revoke   = "sql/rights/revoke_default_grants.sql"
+	doctor   = "sql/doctor/notification_cleanup_doctor.sql.tmpl"
+	checks   = "sql/doctor/check_*.sql"
+	number   = "sql/snapshot/notification_cleanup_version.sql.tmpl"
 )
 
 // finally is what the routines' migration ends with.
@@ -74,6 +78,13 @@ func main() {
 }
 
 func run(arguments []string) error {
+	if slices.Equal(arguments, []string{"--release"}) {
+		return release()
+	}
+	isCheck := slices.Equal(arguments, []string{"--check"})
+	if len(arguments) > 0 && !isCheck {
+		return fmt.Errorf("usage: go run ./sql/snapshot [--check | --release]")
+	}
 	objects, err := objects()
 	if err != nil {
 		return err
@@ -82,29 +93,35 @@ func run(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case len(arguments) == 0:
-		for path, text := range frozen {
-			if err := os.WriteFile(path, text, 0o644); err != nil {
-				return err
-			}
-		}
-		return nil
-	case slices.Equal(arguments, []string{"--check"}):
-		for path, text := range frozen {
-			if current, err := os.ReadFile(path); err != nil || !bytes.Equal(current, text) {
-				return fmt.Errorf("%s differs from sql/: run make snapshot", path)
-			}
-		}
-		for _, o := range objects {
-			if strings.Contains(o.text, "\nREVOKE ") {
-				return fmt.Errorf("%s: leave out REVOKE, which %s does for all", o.path, revoke)
-			}
-		}
-		return nil
-	default:
-		return fmt.Errorf("usage: go run ./sql/snapshot [--check]")
+	if isCheck {
+		return compare(objects, frozen)
 	}
+	for path, text := range frozen {
+		if text == nil {
+			err = os.Remove(path)
+		} else {
+			err = os.WriteFile(path, text, 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare compares what is frozen with what should be, and looks at what is final.
+func compare(objects []object, frozen map[string][]byte) error {
+	for path, text := range frozen {
+		if current, err := os.ReadFile(path); err != nil || !bytes.Equal(current, text) {
+			return fmt.Errorf("%s differs from sql/: run make snapshot", path)
+		}
+	}
+	for _, o := range objects {
+		if strings.Contains(o.text, "\nREVOKE ") {
+			return fmt.Errorf("%s: leave out REVOKE, which %s does for all", o.path, revoke)
+		}
+	}
+	return checkFinal()
 }
 
 // An object is a routine or a view.
@@ -135,6 +152,11 @@ func objects() ([]object, error) {
 		return nil, fmt.Errorf("%s: %w", doctor, err)
 	}
 	all = append(all, object{doctor, text})
+	unnumbered, err := os.ReadFile(number)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, object{number, string(unnumbered)})
 	for _, o := range all {
 		if o.drop() == "" {
 			return nil, fmt.Errorf("%s has no COMMENT ON its object", o.path)
@@ -199,8 +221,32 @@ func fileOf(check string) string {
 	return strings.ReplaceAll(checks, "*", strings.NewReplacer(" ", "_", "-", "_").Replace(check))
 }
 
-// freeze returns the texts of the migrations that have copies of sql/ in them.
+// freeze returns the texts of the migrations that have copies of sql/ in them, by their paths; of
+// one that is to be removed there is none.
 func freeze(objects []object) (map[string][]byte, error) {
+	frozen, err := freezeRoutines(objects)
+	if err != nil {
+		return nil, err
+	}
+	final, err := readFinal()
+	if err != nil {
+		return nil, err
+	}
+	text, err := freezeTables()
+	if err != nil {
+		return nil, err
+	}
+	if !final.has(tables) {
+		frozen[tables] = text
+	}
+	if !final.has(precheck) {
+		frozen[precheck], err = freezeNames(objects, text)
+	}
+	return frozen, err
+}
+
+// routines returns the text of the migration of the routines, which has this version.
+func routines(objects []object, version int, former string) ([]byte, error) {
 	before, err := copyOf(remember)
 	if err != nil {
 		return nil, err
@@ -218,26 +264,36 @@ func freeze(objects []object) (map[string][]byte, error) {
 		end.WriteString(text)
 	}
 	for _, o := range objects {
+		if o.path == number {
+			o.text = strings.ReplaceAll(o.text, "{{.}}", fmt.Sprint(version))
+		}
 		fmt.Fprintf(&up, "\n%s", o.frozen())
 	}
 	for _, o := range slices.Backward(objects) {
 		down.WriteString(o.drop())
 	}
-	routines := fmt.Appendf(nil, `-- Written by make snapshot: edit sql/, never this copy.
+	return fmt.Appendf(nil, `-- Written by make snapshot: edit sql/, never this copy.
 
 -- +goose Up
 %s
-%s%s
+%s%s%s
 %s
 %s
 -- +goose Down
-%s%s`, pin, before, &up, after, &end, pin, &down)
+%s%s`, pin, before, former, &up, after, &end, pin, &down), nil
+}
 
+// freezeTables puts the copies into the migration of the tables.
+func freezeTables() ([]byte, error) {
 	text, err := os.ReadFile(tables)
 	if err != nil {
 		return nil, err
 	}
-	for _, copy := range []string{before, after} {
+	for _, path := range []string{remember, revoke} {
+		copy, err := copyOf(path)
+		if err != nil {
+			return nil, err
+		}
 		first, last, _ := strings.Cut(copy, "\n")
 		last = last[strings.LastIndex(strings.TrimSpace(last), "\n")+1:]
 		start, end := bytes.Index(text, []byte(first)), bytes.Index(text, []byte(last))
@@ -246,17 +302,22 @@ func freeze(objects []object) (map[string][]byte, error) {
 		}
 		text = slices.Concat(text[:start], []byte(copy), text[end+len(last):])
 	}
-	first, err := os.ReadFile(precheck)
+	return text, nil
+}
+
+// freezeNames puts the names of all that the migrations create into the one that looks if they are
+// taken.
+func freezeNames(objects []object, tables []byte) ([]byte, error) {
+	text, err := os.ReadFile(precheck)
 	if err != nil {
 		return nil, err
 	}
-	head, rest, hasHead := bytes.Cut(first, []byte(namesBegin))
+	head, rest, hasHead := bytes.Cut(text, []byte(namesBegin))
 	_, rest, hasRest := bytes.Cut(rest, []byte(namesEnd))
 	if !hasHead || !hasRest {
 		return nil, fmt.Errorf("%s has no place for the names", precheck)
 	}
-	first = slices.Concat(head, []byte(namesBegin+names(objects, text)+namesEnd), rest)
-	return map[string][]byte{migration: routines, tables: text, precheck: first}, nil
+	return slices.Concat(head, []byte(namesBegin+names(objects, tables)+namesEnd), rest), nil
 }
 
 // What stands between these is written here.
