@@ -3813,6 +3813,7 @@ WITH RECURSIVE entry_points (purpose, routine) AS (
         ('purge', 'purge_notifications'),
         ('purge', 'purge_next_batch'),
         ('watch', 'notification_cleanup_doctor'),
+        ('watch', 'notification_cleanup_version'),
         ('watch', 'preview_notification_cleanup'),
         ('watch', 'preview_notification_limits'),
         ('watch', 'notification_stats'),
@@ -6347,6 +6348,7 @@ RETURNS integer
 LANGUAGE sql
 IMMUTABLE
 SET search_path FROM CURRENT
+SET row_security = off
 AS $$
 SELECT 4
 $$;

@@ -40,6 +40,7 @@ WITH RECURSIVE entry_points (purpose, routine) AS (
         ('purge', 'purge_notifications'),
         ('purge', 'purge_next_batch'),
         ('watch', 'notification_cleanup_doctor'),
+        ('watch', 'notification_cleanup_version'),
         ('watch', 'preview_notification_cleanup'),
         ('watch', 'preview_notification_limits'),
         ('watch', 'notification_stats'),

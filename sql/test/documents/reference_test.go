@@ -106,8 +106,10 @@ func TestTheReferenceHasEachRoutineWithItsSignature(t *testing.T) {
 		if _, exists := installed[name]; !exists {
 			t.Errorf("%s of the chapter Inside is not installed", name)
 		}
-		if _, err := os.Stat(pgtest.Path("sql/" + internal[name] + "/" + name + ".sql")); err != nil {
-			t.Errorf("%s is not in the folder that the chapter Inside says: %v", name, err)
+		// A template, where make snapshot fills something in.
+		files, _ := filepath.Glob(pgtest.Path("sql/" + internal[name] + "/" + name + ".sql*"))
+		if len(files) == 0 {
+			t.Errorf("%s is not in the folder that the chapter Inside says", name)
 		}
 	}
 }
