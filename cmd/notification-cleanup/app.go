@@ -128,10 +128,10 @@ func (a *app) configured(do action) func(*cobra.Command, []string) error {
 		}
 		if a.cfg.DryRun && cmd.Annotations[alwaysWrites] != "" {
 			return config.UsageError(
-				"DRY_RUN is true, but " + cmd.Name() + " has no dry run: nothing was done")
+				"DRY_RUN is true, but " + nameOf(cmd) + " has no dry run: nothing was done")
 		}
 		if a.cfg.Format == prometheus && cmd.Name() != "health" {
-			return config.UsageError(cmd.Name() + " has no FORMAT prometheus, takes text or json")
+			return config.UsageError(nameOf(cmd) + " has no FORMAT prometheus, takes text or json")
 		}
 		a.log = terminal.NewLog(a.stderr, a.logsJSON())
 		return do(cmd.Context(), args)

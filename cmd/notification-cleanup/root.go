@@ -101,7 +101,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if !cmd.HasSubCommands() {
-		return config.UsageError(fmt.Sprintf("%s takes no %q", cmd.CommandPath(), args[0]))
+		return config.UsageError(fmt.Sprintf("%s takes no %q", nameOf(cmd), args[0]))
 	}
 	var known []string
 	for _, c := range cmd.Commands() {
@@ -118,9 +118,18 @@ func takesRunID(cmd *cobra.Command, args []string) error {
 			return nil
 		}
 	}
+	mistake := ""
+	if len(args) > 0 {
+		mistake = fmt.Sprintf(", not %q", strings.Join(args, " "))
+	}
 	return config.UsageError(fmt.Sprintf(
-		"%s takes the id of a run, not %q: notification-cleanup history lists them",
-		cmd.Name(), strings.Join(args, " ")))
+		"%s takes the id of a run%s: notification-cleanup history lists them",
+		nameOf(cmd), mistake))
+}
+
+// nameOf is what stands behind the program's own name: migrate up.
+func nameOf(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 }
 
 // refuseFlag makes the error of a flag one of usage, and proposes the flag that was meant.
@@ -133,7 +142,7 @@ func refuseFlag(cmd *cobra.Command, err error) error {
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) { known = append(known, "--"+flag.Name) })
 	name := "--" + cmp.Or(unknown.GetSpecifiedShortnames(), unknown.GetSpecifiedName())
 	return config.UsageError(fmt.Sprintf("%s has no flag %s%s: %s --help lists them",
-		cmd.Name(), name, didYouMean(name, known), cmd.CommandPath()))
+		nameOf(cmd), name, didYouMean(name, known), cmd.CommandPath()))
 }
 
 // didYouMean proposes the known word that is nearest to a mistyped one, if it is near.

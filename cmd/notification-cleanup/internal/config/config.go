@@ -72,13 +72,19 @@ func (c Config) Validate() error {
 		if choices := setting.Choices(); len(choices) > 0 {
 			value := setting.of(c)
 			check(slices.Contains(choices, value),
-				setting.Variable, fmt.Sprintf("%q", value), strings.Join(choices, " or "))
+				setting.Variable, fmt.Sprintf("%q", value), oneOf(choices))
 		}
 	}
 	if problems == nil {
 		return nil
 	}
 	return UsageError(strings.Join(problems, "; "))
+}
+
+// oneOf lists words: text, json or prometheus.
+func oneOf(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // Duration is a length of time, written as in Go (1h30m) or as in PostgreSQL ('30 days').

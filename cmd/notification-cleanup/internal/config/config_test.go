@@ -41,7 +41,7 @@ func TestAnUnreadableValueIsNamedWithWhatItsVariableTakes(t *testing.T) {
 		"DRY_RUN":           "takes true or false",
 		"TIMEOUT":           "takes a time such as",
 		"RETENTION":         "takes a time such as",
-		"FORMAT":            "takes text or json or prometheus",
+		"FORMAT":            "takes text, json or prometheus",
 	} {
 		for _, value := range []string{"many", "1 month", "99999999999999999999x"} {
 			env := envconfig.MapLookuper(map[string]string{variable: value})
