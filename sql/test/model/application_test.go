@@ -79,7 +79,7 @@ func (m *model) UserSoftDeletes(t *rapid.T) {
 	deletedAt := drawTime(t, "06:00:00")
 	for _, n := range m.change(
 		t, "UPDATE notifications SET deleted_at = coalesce(deleted_at, "+deletedAt+")",
-	).where(isLive).where(m.lets) {
+	).where(isLive).where(m.lets(softDelete)) {
 		m.softDelete(n, deletedAt)
 	}
 }
@@ -91,11 +91,13 @@ func (m *model) softDelete(n *notification, deletedAt string) {
 }
 
 func (m *model) UserDeletes(t *rapid.T) {
-	m.remove(m.change(t, "DELETE FROM notifications").where(m.lets))
+	m.remove(m.change(t, "DELETE FROM notifications").where(m.lets(purge)))
 }
 
-// lets tells if the application's trigger lets it be deleted and restored.
-func (m *model) lets(n *notification) bool { return !m.kind.trigger.vetoes(n) }
+// lets is whether the application's trigger lets a notification be deleted, or restored.
+func (m *model) lets(o operation) func(*notification) bool {
+	return func(n *notification) bool { return !m.kind.trigger.vetoes(o, n) }
+}
 
 func (m *model) remove(gone notifications) {
 	m.notifications = m.where(func(n *notification) bool { return !slices.Contains(gone, n) })

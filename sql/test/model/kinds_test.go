@@ -123,9 +123,18 @@ func literals(values ...string) (quoted []string) {
 // A trigger is of the application's, on inbox. Its columns are {deleted_at} and seq.
 type trigger struct {
 	statements string
-	vetoes     func(n *notification) bool // of what is soft-deleted, restored, or deleted
-	deleted    func(n *notification)      // what becomes of one that is soft-deleted
+	vetoes     func(o operation, n *notification) bool
+	deleted    func(n *notification) // what becomes of one that is soft-deleted
 }
+
+// An operation is what a trigger may veto.
+type operation string
+
+const (
+	softDelete operation = "soft-delete"
+	restore    operation = "restore"
+	purge      operation = "purge"
+)
 
 const onChange = `
 	CREATE FUNCTION on_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %s END $$;
@@ -134,15 +143,17 @@ const onChange = `
 var (
 	vetoes = trigger{
 		statements: fmt.Sprintf(onChange, `
-			IF OLD.seq % 5 > 0 THEN
-				RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
-			ELSIF TG_OP = 'UPDATE'
-				AND (OLD.{deleted_at} IS NULL) = (NEW.{deleted_at} IS NULL)
-			THEN
-				RETURN NEW;
+			IF TG_OP = 'DELETE' THEN
+				RETURN CASE WHEN OLD.seq % 5 <> 2 THEN OLD END;
+			ELSIF OLD.{deleted_at} IS NULL AND NEW.{deleted_at} IS NOT NULL THEN
+				RETURN CASE WHEN OLD.seq % 5 <> 0 THEN NEW END;
+			ELSIF OLD.{deleted_at} IS NOT NULL AND NEW.{deleted_at} IS NULL THEN
+				RETURN CASE WHEN OLD.seq % 5 <> 1 THEN NEW END;
 			END IF;
-			RETURN NULL;`, "BEFORE UPDATE OR DELETE"),
-		vetoes: func(n *notification) bool { return n.seq%5 == 0 },
+			RETURN NEW;`, "BEFORE UPDATE OR DELETE"),
+		vetoes: func(o operation, n *notification) bool {
+			return n.seq%5 == map[operation]int{softDelete: 0, restore: 1, purge: 2}[o]
+		},
 	}
 	marks = trigger{
 		statements: fmt.Sprintf(onChange, `
@@ -213,7 +224,7 @@ func (k kind) filled() kind {
 		k.createdAt = "timestamptz"
 	}
 	if k.trigger.vetoes == nil {
-		k.trigger.vetoes = func(*notification) bool { return false }
+		k.trigger.vetoes = func(operation, *notification) bool { return false }
 	}
 	if k.trigger.deleted == nil {
 		k.trigger.deleted = func(*notification) {}

@@ -74,7 +74,7 @@ func (m *model) end(t *rapid.T, run *modelRun, finished bool) {
 		return
 	}
 	for user, share := range run.shares {
-		if left := share.untouched.where(m.lets); finished && len(left) > 0 {
+		if left := share.untouched.where(m.lets(softDelete)); finished && len(left) > 0 {
 			t.Fatalf("run %d has ended, and left %v", run.id, left)
 		}
 		if share.deleted > 0 {

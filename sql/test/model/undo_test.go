@@ -21,10 +21,16 @@ func (m *model) Restore(t *rapid.T) {
 		m.d.Refused(call, "22023")
 		return
 	}
+	for range rapid.IntRange(1, 3).Draw(t, "calls") {
+		m.restore(t, m.runs[id-1], size, call)
+	}
+}
+
+func (m *model) restore(t *rapid.T, run *modelRun, size int, call string) {
 	m.d.Note(call)
-	before := m.refused("restore")
-	got, run := pgtest.One[int](m.d, call), m.runs[id-1]
-	after := m.refused("restore")
+	before := m.refused(restore)
+	got := pgtest.One[int](m.d, call)
+	after := m.refused(restore)
 	m.end(t, run, false)
 	left := pgtest.All[int](m.d, "SELECT seq FROM notifications WHERE deleted_at = "+run.startedAt)
 	deleted := m.where(func(n *notification) bool { return n.deletedAt == run.startedAt })
@@ -37,7 +43,7 @@ func (m *model) Restore(t *rapid.T) {
 	// What has refused lately is stepped over.
 	tries := deleted.where(func(n *notification) bool { return !slices.Contains(before, n) })
 	refused := tries.where(func(n *notification) bool { return slices.Contains(after, n) })
-	m.wantVetoed(t, call, restored, refused)
+	m.wantVetoed(t, restore, call, restored, refused)
 	if want := min(size, len(tries)); got != len(restored) || len(restored)+len(refused) != want {
 		t.Fatalf("%s is %d, and restored %d, refused %d, want %d",
 			call, got, len(restored), len(refused), want)
@@ -45,23 +51,24 @@ func (m *model) Restore(t *rapid.T) {
 }
 
 // refused are the notifications that undo or purge steps over, as they refused.
-func (m *model) refused(operation string) notifications {
+func (m *model) refused(o operation) notifications {
 	noted := pgtest.All[int](m.d, fmt.Sprintf(`
 		SELECT n.seq
 		FROM notification_cleanup_refused AS f
 		JOIN notifications AS n
 			ON n.tableoid = f.relation AND n.ctid = f.place AND n.deleted_at = f.deleted_at
-		WHERE f.operation = '%s'`, operation))
+		WHERE f.operation = '%s'`, o))
 	return m.where(func(n *notification) bool { return slices.Contains(noted, n.seq) })
 }
 
 // wantVetoed compares what went and what refused with what the application's trigger lets go.
-func (m *model) wantVetoed(t *rapid.T, call string, done, refused notifications) {
-	if wrong := done.where(m.kind.trigger.vetoes); len(wrong) > 0 {
-		t.Fatalf("%s did what the trigger vetoes: %v", call, wrong)
+func (m *model) wantVetoed(t *rapid.T, o operation, call string, done, refused notifications) {
+	lets := m.lets(o)
+	if let := done.where(lets); len(let) != len(done) {
+		t.Fatalf("%s did what the trigger vetoes: %v, of which it lets %v", call, done, let)
 	}
-	if wrong := refused.where(m.lets); len(wrong) > 0 {
-		t.Fatalf("%s notes as refused what the trigger lets go: %v", call, wrong)
+	if let := refused.where(lets); len(let) > 0 {
+		t.Fatalf("%s notes as refused what the trigger lets go: %v", call, let)
 	}
 }
 
@@ -73,14 +80,20 @@ func (m *model) Purge(t *rapid.T) {
 		retention = "now() - timestamptz " + before
 	}
 	maxRows := rapid.IntRange(1, 10).Draw(t, "max_rows")
+	for range rapid.IntRange(1, 3).Draw(t, "calls") {
+		m.purge(t, retention, before, maxRows)
+	}
+}
+
+func (m *model) purge(t *rapid.T, retention, before string, maxRows int) {
 	call := fmt.Sprintf("SELECT purge_notifications(%s, %d)", retention, maxRows)
 	m.d.Note(call)
-	noted := m.refused("purge")
+	noted := m.refused(purge)
 	purged := pgtest.One[int](m.d, call)
-	refused := m.refused("purge").where(func(n *notification) bool { return !slices.Contains(noted, n) })
+	refused := m.refused(purge).where(func(n *notification) bool { return !slices.Contains(noted, n) })
 	left := pgtest.All[int](m.d, "SELECT seq FROM notifications")
 	gone := m.where(func(n *notification) bool { return !slices.Contains(left, n.seq) })
-	m.wantVetoed(t, call, gone, refused)
+	m.wantVetoed(t, purge, call, gone, refused)
 	got := slices.Concat(gone, refused)
 	want := m.where(func(n *notification) bool {
 		return n.deletedAt != null && n.deletedAt < before && !slices.Contains(noted, n)
