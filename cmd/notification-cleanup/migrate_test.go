@@ -272,7 +272,8 @@ func TestWhoeverWaitsSaysForWhom(t *testing.T) {
 	for name, test := range map[string]struct{ before, hold, says string }{
 		"another migration": {"SELECT", fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", lockID),
 			"waiting for another migration"},
-		"an old snapshot": {pgtest.ApplicationTable + "; ALTER TABLE notifications ADD deleted_at timestamptz",
+		"an old snapshot": {
+			pgtest.ApplicationTable + "; ALTER TABLE notifications ADD deleted_at timestamptz",
 			"LOCK TABLE notifications IN ROW EXCLUSIVE MODE", "msg=waiting"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -364,10 +365,11 @@ func TestUpRefusesATableThatLooksLikeNotificationsUnderAnotherName(t *testing.T)
 			"what looks like one is app.notifications"},
 		"two": {`CREATE TABLE notifications_old ` + fits + `; CREATE TABLE push_notifications ` + fits,
 			"public.notifications_old, public.push_notifications"},
-		"no user":   {`CREATE TABLE notification_texts (id bigint, created_at timestamptz)`, ""},
-		"no time":   {`CREATE TABLE notification_settings (user_id bigint, wants text)`, ""},
-		"a view":    {`CREATE VIEW notification_list AS SELECT 1 AS user_id, now() AS at`, ""},
-		"adopted":   {`CREATE TABLE old_notifications ` + fits + `; CREATE TABLE notifications ` + fits, ""},
+		"no user": {`CREATE TABLE notification_texts (id bigint, created_at timestamptz)`, ""},
+		"no time": {`CREATE TABLE notification_settings (user_id bigint, wants text)`, ""},
+		"a view":  {`CREATE VIEW notification_list AS SELECT 1 AS user_id, now() AS at`, ""},
+		"adopted": {
+			`CREATE TABLE old_notifications ` + fits + `; CREATE TABLE notifications ` + fits, ""},
 		"temporary": {`CREATE TEMPORARY TABLE old_notifications ` + fits, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

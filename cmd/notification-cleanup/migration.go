@@ -47,7 +47,7 @@ func (a *app) migrate(ctx context.Context, do func(context.Context, *migration) 
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer unlock(context.WithoutCancel(ctx), conn)
 	m := &migration{Provider: provider, db: db, app: a}
 	if err := m.waitForOthers(ctx, conn); err != nil {
 		return err
@@ -156,6 +156,13 @@ func tryLock(ctx context.Context, conn *pgx.Conn) (got bool, err error) {
 		return false, tx.Rollback(ctx)
 	}
 	return true, nil
+}
+
+// unlock gives back the lock of waitForOthers and its connection. It does not leave the lock to the
+// end of the connection, which PgBouncer may notice a little later.
+func unlock(ctx context.Context, conn *pgx.Conn) {
+	_, _ = conn.Exec(ctx, `ROLLBACK`) // or else the server does it
+	_ = conn.Close(ctx)
 }
 
 //go:embed blockers.sql
