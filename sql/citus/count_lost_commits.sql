@@ -18,7 +18,7 @@ BEGIN
     FOR v_number, v_listed IN
         SELECT
             b.number,
-            ARRAY(SELECT generate_series(1::bigint, cardinality(b.places)))
+            ARRAY(SELECT generate_series(1::bigint, cardinality(b.places)::bigint))
         FROM notification_cleanup_batches AS b
         WHERE b.run_id = count_lost_commits.run_id
             AND b.done_at IS NULL
