@@ -28,6 +28,129 @@ SELECT set_config(
 -- For Citus: routines and history are the coordinator's alone.
 SET LOCAL citus.enable_ddl_propagation = off;
 
+-- frozen copy of sql/rights/refuse_namesakes.sql
+-- Frozen at the beginning of the routines' migration: an upgrade that brings a new routine finds the
+-- name taken, and leaves everything as it was. What an installation would find, the first migration
+-- looks for, and says together with all else.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    v_namesakes text;
+BEGIN
+    SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text)
+    INTO v_namesakes
+    FROM pg_proc AS p
+    JOIN pg_namespace AS namespace ON namespace.oid = p.pronamespace
+        AND namespace.nspname = current_schema()
+    WHERE p.proname = ANY (
+        '{
+            await_cleanup_pace,
+            check_calling_schema,
+            check_cleanup_limits,
+            check_cleanup_pace,
+            check_delete_rules,
+            check_notification_columns,
+            check_planned_deletions,
+            check_run_id,
+            claim_cleanup_batch,
+            cleanup_batch_is_rewritten,
+            cleanup_batch_pruning_users,
+            cleanup_next_batch,
+            cleanup_notifications,
+            cleanup_notifications_in_batches,
+            cleanup_run_ids_repair,
+            cleanup_run_is_rewritten,
+            cleanup_run_lifetime,
+            cleanup_suspension,
+            cleanup_time_is_ahead,
+            close_notification_cleanup,
+            continue_notification_cleanup,
+            count_lost_commits,
+            deleted_on_worker,
+            explain_cleanup_shortfall,
+            explain_notification_cleanup,
+            find_listed_notifications,
+            find_notifications_to_rehearse,
+            give_up_notification_cleanup,
+            keep_cleanup_run,
+            note_shard_files,
+            notification_cleanup_doctor,
+            notification_cleanup_grants,
+            notification_cleanup_indexes,
+            notification_cleanup_privileges,
+            notification_cleanup_version,
+            notification_column_problems,
+            notification_cron_jobs,
+            notification_crowds,
+            notification_deleted_shards,
+            notification_excess,
+            notification_foreign_keys,
+            notification_index_scans,
+            notification_index_templates,
+            notification_replicas,
+            notification_sample_pages,
+            notification_schema_creators,
+            notification_shard_file,
+            notification_shards,
+            notification_stats,
+            notification_stray_schemas,
+            notification_tables,
+            notification_updates_are_followed,
+            notification_view_hides_deleted,
+            open_notification_cleanup,
+            pace_after_batch,
+            pace_notification_cleanup,
+            pin_tid_scans_on_workers,
+            plan_notification_cleanup,
+            preview_notification_cleanup,
+            preview_notification_limits,
+            purge_listed_notifications,
+            purge_next_batch,
+            purge_notifications,
+            queue_notification_cleanup,
+            record_cleanup_batch,
+            record_new_cleanup_run,
+            refused_notifications,
+            rehearse_cleanup_step,
+            rehearse_notification_cleanup,
+            restore_batch,
+            restore_listed_notifications,
+            restore_next_batch,
+            restore_notifications,
+            restore_or_purge,
+            resume_notification_cleanup,
+            sample_notification_statuses,
+            settle_notification_cleanup,
+            spread_batches_over_shards,
+            stop_notification_cleanup,
+            suspend_notification_cleanup,
+            sweep_cleanup_batch,
+            try_restore_or_purge,
+            warn_of_refused,
+            warn_without_index
+        }'::name[]
+    )
+        -- Ours have this setting, but for the procedure, which must not have any.
+        AND NOT (
+            coalesce(p.proconfig @> '{row_security=off}', false)
+            OR p.prokind = 'p'
+                AND strpos(p.prosrc, 'plan_notification_cleanup(') > 0
+        );
+    IF v_namesakes IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_function',
+            MESSAGE = format(
+                'cannot be installed: schema %I has routines of these names already: %s',
+                current_schema(),
+                v_namesakes
+            ),
+            HINT = 'Nothing was changed. Rename them, or move them to another schema.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+-- end of sql/rights/refuse_namesakes.sql
+
 -- frozen copy of sql/rights/remember_objects.sql
 -- Frozen at the beginning of each migration that creates objects: what is there already keeps its
 -- grants.
@@ -89,7 +212,7 @@ BEGIN
     FOR v_number, v_listed IN
         SELECT
             b.number,
-            ARRAY(SELECT generate_series(1::bigint, cardinality(b.places)))
+            ARRAY(SELECT generate_series(1::bigint, cardinality(b.places)::bigint))
         FROM notification_cleanup_batches AS b
         WHERE b.run_id = count_lost_commits.run_id
             AND b.done_at IS NULL
@@ -198,7 +321,7 @@ COMMENT ON FUNCTION deleted_on_worker(bigint, bigint, bigint[]) IS
 -- end of sql/citus/deleted_on_worker.sql
 
 -- frozen copy of sql/citus/note_shard_files.sql
--- Notes for each batch of a run in which file its shard is, so that a rewrite is noticed:
+-- Notes for each batch of a run in which file it lies on its worker, so that a rewrite is noticed:
 --
 --     SELECT note_shard_files(7);
 --
@@ -212,28 +335,34 @@ SET row_security = off
 AS $$
 DECLARE
     v_shard bigint;
+    v_relation oid;
     v_users notification_user_id[];
+    v_file oid;
 BEGIN
-    FOR v_shard, v_users IN
-        SELECT DISTINCT ON (b.shard)
+    -- A shard of a partitioned table is several tables.
+    FOR v_shard, v_relation, v_users IN
+        SELECT DISTINCT ON (b.shard, b.relations[1])
             b.shard,
-            b.users
+            b.relations[1],
+            b.users[1:1]
         FROM notification_cleanup_batches AS b
         WHERE b.run_id = note_shard_files.run_id
             AND b.shard IS NOT NULL
-        ORDER BY b.shard
+        ORDER BY b.shard, b.relations[1]
     LOOP
+        v_file := notification_shard_file(v_users, v_relation);
         UPDATE notification_cleanup_batches AS b
-        SET file = notification_shard_file(v_users)
+        SET file = v_file
         WHERE b.run_id = note_shard_files.run_id
-            AND b.shard = v_shard;
+            AND b.shard = v_shard
+            AND b.relations[1] = v_relation;
     END LOOP;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION note_shard_files(bigint) IS
-    'For open_notification_cleanup(): notes the files of the shards of Citus in which the batches of '
-    'a run lie.';
+    'For open_notification_cleanup(): notes the files of the tables on the workers of Citus in which '
+    'the batches of a run lie.';
 -- end of sql/citus/note_shard_files.sql
 
 -- frozen copy of sql/citus/notification_deleted_shards.sql
@@ -314,12 +443,15 @@ COMMENT ON FUNCTION notification_deleted_shards(timestamptz, timestamptz, intege
 -- end of sql/citus/notification_deleted_shards.sql
 
 -- frozen copy of sql/citus/notification_shard_file.sql
--- The file of the shard in which the notifications of these users lie, which share it, as its worker
--- knows it. NULL where none of them is left:
+-- The file of the table on a worker of Citus in which notifications of these users lie, who share a
+-- shard: of this one, or, where it has none of them, of another one. NULL where none is left:
 --
---     SELECT notification_shard_file(ARRAY[42, 43]);
+--     SELECT notification_shard_file(ARRAY[42, 43], 16384);
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_shard_file(user_ids notification_user_id[])
+CREATE OR REPLACE FUNCTION notification_shard_file(
+    user_ids notification_user_id[],
+    relation oid
+)
 RETURNS oid
 LANGUAGE plpgsql
 STABLE
@@ -332,14 +464,15 @@ BEGIN
         SELECT pg_relation_filenode(n.tableoid)
         FROM notifications AS n
         WHERE n.user_id = ANY (notification_shard_file.user_ids)
+        ORDER BY n.tableoid = notification_shard_file.relation DESC
         LIMIT 1
     );
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION notification_shard_file(notification_user_id[]) IS
-    'The file of the shard of Citus in which the notifications of these users lie, NULL where there '
-    'are none.';
+COMMENT ON FUNCTION notification_shard_file(notification_user_id[], oid) IS
+    'The file of this table on a worker of Citus, or of the one in which notifications of these users '
+    'lie now; NULL where there are none.';
 -- end of sql/citus/notification_shard_file.sql
 
 -- frozen copy of sql/citus/notification_shards.sql
@@ -1128,20 +1261,24 @@ INTO
     v_found,
     v_advice
 FROM (
--- sql/doctor/check_renamed_schemas.sql: a path is a name. Where a schema was renamed and a new one
--- has taken its name, the routines of the old one lead to the new one.
+-- sql/doctor/check_renamed_schemas.sql: a path is made of names. Where a schema was renamed, its
+-- routines look for their tables elsewhere, and may find those of this schema.
 SELECT
     CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
     string_agg(
         format(
-            'the routines in schema %I, which was renamed, name the tables of schema %I',
+            'the routines in schema %I, which was renamed, work on the tables of schema %I',
             s.schema_name,
             current_schema()
         ),
         '; '
     ) AS found,
     string_agg(
-        format('SCHEMA=%s notification-cleanup migrate adopt (or down).', s.schema_name),
+        format(
+            'To make them anew: SCHEMA=%L notification-cleanup migrate adopt. To remove them: migrate '
+            'down.',
+            s.schema_name
+        ),
         ' '
     ) AS advice
 FROM notification_stray_schemas() AS s
@@ -3480,6 +3617,7 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 BEGIN
+    PERFORM check_calling_schema();
     PERFORM check_run_id(pace_notification_cleanup.run_id);
     PERFORM check_cleanup_pace(
         pace_notification_cleanup.pause_factor,
@@ -3519,6 +3657,7 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 BEGIN
+    PERFORM check_calling_schema();
     DELETE FROM notification_cleanup_suspension AS s;
     RETURN FOUND;
 END
@@ -3542,6 +3681,7 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 BEGIN
+    PERFORM check_calling_schema();
     PERFORM check_run_id(stop_notification_cleanup.run_id);
     UPDATE notification_cleanup_open_runs AS o
     SET stopped_at = clock_timestamp()
@@ -3573,6 +3713,7 @@ AS $$
 DECLARE
     v_was_suspended boolean;
 BEGIN
+    PERFORM check_calling_schema();
     IF coalesce(btrim(suspend_notification_cleanup.reason), '') = '' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -3610,14 +3751,15 @@ COMMENT ON FUNCTION suspend_notification_cleanup(text) IS
 -- end of sql/pace/suspend_notification_cleanup.sql
 
 -- frozen copy of sql/rights/check_calling_schema.sql
--- Refuses to work for a routine of another installation, whose path leads here:
+-- Refuses to work for a routine of a schema that was renamed, whose path leads here:
 --
 --     SELECT check_calling_schema();
 --
 -- No routine knows the schema in which it stands. But among those that call this one, a routine that
--- is not found by the path is named with its schema.
+-- is not found by the path is named with its schema. Only the procedure has no path of its own: it
+-- says which one is found by its caller's.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION check_calling_schema()
+CREATE OR REPLACE FUNCTION check_calling_schema(procedure_found regprocedure DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 STABLE
@@ -3632,13 +3774,13 @@ BEGIN
     SELECT s.schema_name
     INTO v_stray
     FROM notification_stray_schemas() AS s
-    WHERE EXISTS (
-        SELECT
-        FROM pg_proc AS p
-        JOIN pg_namespace AS namespace ON namespace.oid = p.pronamespace
-            AND namespace.nspname = s.schema_name
-        WHERE strpos(v_callers, format('%I.%I(', s.schema_name, p.proname)) > 0
-    )
+    JOIN pg_namespace AS namespace ON namespace.nspname = s.schema_name
+    JOIN pg_proc AS p ON p.pronamespace = namespace.oid
+    WHERE strpos(v_callers, format(' %I.%I(', s.schema_name, p.proname)) > 0
+        OR (
+            p.oid = check_calling_schema.procedure_found
+            AND strpos(v_callers, format(' %I.%I(', current_schema(), p.proname)) = 0
+        )
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING
@@ -3649,12 +3791,12 @@ BEGIN
                 current_schema()
             ),
             DETAIL = format(
-                'Schema %I was renamed, and its routines still name %I. Nothing was changed.',
-                v_stray,
-                current_schema()
+                'Schema %I was renamed, and its routines still look for its former name. Nothing was '
+                'changed.',
+                v_stray
             ),
             HINT = format(
-                'Make them anew: SCHEMA=%s notification-cleanup migrate adopt; or remove them: '
+                'Make them anew: SCHEMA=%L notification-cleanup migrate adopt. Or remove them, with '
                 'migrate down.',
                 v_stray
             );
@@ -3662,9 +3804,9 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION check_calling_schema() IS
+COMMENT ON FUNCTION check_calling_schema(regprocedure) IS
     'Raises object_not_in_prerequisite_state (55000) where a routine of a schema that was renamed '
-    'calls.';
+    'calls. procedure_found: which procedure is found by the path of its caller, for that alone.';
 -- end of sql/rights/check_calling_schema.sql
 
 -- frozen copy of sql/rights/notification_cleanup_grants.sql
@@ -4120,12 +4262,13 @@ COMMENT ON FUNCTION notification_schema_creators() IS
 -- end of sql/rights/notification_schema_creators.sql
 
 -- frozen copy of sql/rights/notification_stray_schemas.sql
--- Schemas with routines of another installation that work on the tables of this one, because their
--- path names this schema:
+-- Schemas that were renamed, and whose routines work on the tables of this schema, because their
+-- path leads here:
 --
 --     SELECT * FROM notification_stray_schemas();
 --
--- That is so where a schema was renamed, and a new one has taken its name.
+-- Either this schema has taken the former name, or it comes later in the path, as the one where the
+-- type of a column lives does.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION notification_stray_schemas()
 RETURNS TABLE (schema_name name)
@@ -4142,7 +4285,12 @@ WHERE p.proname = 'sweep_cleanup_batch'
     AND EXISTS (
         SELECT
         FROM unnest(p.proconfig) AS s (setting)
-        WHERE starts_with(s.setting, format('search_path=%I, ', current_schema()))
+        WHERE starts_with(s.setting, 'search_path=')
+            AND NOT starts_with(s.setting, format('search_path=%I, ', namespace.nspname))
+            AND strpos(
+                replace(s.setting, 'search_path=', ', ') || ', ',
+                format(', %I, ', current_schema())
+            ) > 0
     )
 $$;
 -- +goose StatementEnd
@@ -4831,8 +4979,9 @@ BEGIN
         WHERE b.run_id = cleanup_batch_is_rewritten.run_id
             AND b.number = cleanup_batch_is_rewritten.number
             AND CASE
-                -- Only a worker of Citus knows, and not where nothing is left.
-                WHEN b.shard IS NOT NULL THEN b.file <> notification_shard_file(b.users)
+                -- On Citus a worker has to be asked. It does not know where nothing is left.
+                WHEN b.shard IS NOT NULL
+                THEN b.file <> notification_shard_file(b.users, b.relations[1])
                 ELSE b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1]::regclass)
                     OR b.relations[1] NOT IN (SELECT t.relation FROM notification_tables() AS t)
             END
@@ -5072,6 +5221,11 @@ DECLARE
     v_why_no_commit text;
     v_why_no_rollback text;
     v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    v_found CONSTANT regprocedure := pg_catalog.to_regprocedure(
+        'cleanup_notifications_in_batches(
+            integer, integer, integer, interval, double precision, interval, bigint
+        )'
+    );
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its
     -- transaction.
@@ -5109,6 +5263,7 @@ BEGIN
             ),
             HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
     END IF;
+    PERFORM check_calling_schema(v_found);
     IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
@@ -7128,7 +7283,7 @@ BEGIN
     WHERE u.deleted_at IS NULL;
 
     -- So may one that fires after it, in a statement of its own. Where there is one, each is looked
-    -- up again; one that has been written once more lies elsewhere.
+    -- up again; one that has been written once more lies elsewhere. Citus has no triggers on rows.
     IF v_users IS NULL AND notification_updates_are_followed() THEN
         SELECT array_agg(restored.number)
         INTO v_numbers
@@ -7744,39 +7899,56 @@ $$;
 -- +goose StatementEnd
 -- end of sql/rights/revoke_default_grants.sql
 
--- frozen copy of sql/rights/refuse_namesakes.sql
--- Frozen at the end of the routines' migration: an upgrade that brings a new routine finds the name
--- taken, and leaves everything as it was. What an installation would find, the first migration
--- looks for.
+-- frozen copy of sql/rights/grant_new_routines.sql
+-- Frozen at the end of the routines' migration: who may execute a routine may execute what it calls.
+-- An upgrade brings new routines that the old ones call, and without this a role that cleans up could
+-- not any more. A routine runs with the rights of its caller, so to execute one gives no other right.
 -- +goose StatementBegin
 DO $$
 DECLARE
-    v_namesakes text;
+    v_grant text;
+    v_granted boolean := true;
 BEGIN
-    SELECT string_agg(DISTINCT other.oid::regprocedure::text, ', ')
-    INTO v_namesakes
-    FROM pg_proc AS ours
-    JOIN pg_namespace AS namespace ON namespace.oid = ours.pronamespace
-        AND namespace.nspname = current_schema()
-    JOIN pg_proc AS other ON other.pronamespace = ours.pronamespace
-        AND other.proname = ours.proname
-    -- All of ours were created or replaced just now.
-    WHERE ours.xmin = pg_current_xact_id()::xid
-        AND other.xmin <> pg_current_xact_id()::xid;
-    IF v_namesakes IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'duplicate_function',
-            MESSAGE = format(
-                'cannot be installed: schema %I has routines of these names already: %s',
-                current_schema(),
-                v_namesakes
-            ),
-            HINT = 'Nothing was changed. Rename them, or move them to another schema.';
-    END IF;
+    WHILE v_granted LOOP
+        v_granted := false;
+        FOR v_grant IN
+            SELECT DISTINCT format(
+                'GRANT EXECUTE ON ROUTINE %s TO %s',
+                new.oid::regprocedure,
+                CASE
+                    WHEN may.grantee = 0 THEN 'PUBLIC'
+                    ELSE quote_ident(pg_get_userbyid(may.grantee))
+                END
+            )
+            FROM pg_proc AS new
+            JOIN pg_namespace AS namespace ON namespace.oid = new.pronamespace
+                AND namespace.nspname = current_schema()
+            JOIN pg_proc AS caller ON caller.pronamespace = new.pronamespace
+                AND caller.oid <> new.oid
+                AND strpos(caller.prosrc, new.proname || '(') > 0
+            CROSS JOIN aclexplode(caller.proacl) AS may
+            WHERE coalesce(new.proconfig @> '{row_security=off}', false)
+                AND (
+                    coalesce(caller.proconfig @> '{row_security=off}', false)
+                    OR caller.prokind = 'p'
+                )
+                AND format('%s %s', new.tableoid, new.oid) <> ALL (
+                    current_setting('notification_cleanup.existing')::text[]
+                )
+                AND NOT has_function_privilege(
+                    CASE WHEN may.grantee = 0 THEN 'public' ELSE pg_get_userbyid(may.grantee) END,
+                    new.oid,
+                    'EXECUTE'
+                )
+        LOOP
+            EXECUTE v_grant;
+            v_granted := true;
+        END LOOP;
+    END LOOP;
 END
 $$;
 -- +goose StatementEnd
--- end of sql/rights/refuse_namesakes.sql
+-- end of sql/rights/grant_new_routines.sql
 -- frozen copy of sql/rights/warn_of_creators.sql
 -- Frozen at the end of the routines' migration.
 -- +goose StatementBegin
@@ -7920,7 +8092,7 @@ DROP FUNCTION notification_stray_schemas();
 DROP FUNCTION notification_schema_creators();
 DROP FUNCTION notification_cleanup_privileges();
 DROP FUNCTION notification_cleanup_grants(regrole, text[]);
-DROP FUNCTION check_calling_schema();
+DROP FUNCTION check_calling_schema(regprocedure);
 DROP FUNCTION suspend_notification_cleanup(text);
 DROP FUNCTION stop_notification_cleanup(bigint);
 DROP FUNCTION resume_notification_cleanup();
@@ -7946,7 +8118,7 @@ DROP FUNCTION find_notifications_to_rehearse(bigint);
 DROP FUNCTION spread_batches_over_shards(bigint);
 DROP FUNCTION pin_tid_scans_on_workers();
 DROP FUNCTION notification_shards(notification_user_id[]);
-DROP FUNCTION notification_shard_file(notification_user_id[]);
+DROP FUNCTION notification_shard_file(notification_user_id[], oid);
 DROP FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer);
 DROP FUNCTION note_shard_files(bigint);
 DROP FUNCTION deleted_on_worker(bigint, bigint, bigint[]);

@@ -16,16 +16,23 @@ import (
 //go:embed grants.sql
 var grantsQuery string
 
-// migrateAdopt makes what depends on the types of the columns anew, after these were altered. In
-// one transaction it does what the migrations do down and up, but for the indexes. History,
-// suspension and grants are as they were; a run that has not ended is given up.
+// migrateAdopt makes anew what depends on the types of the columns or on the name of the schema, after
+// these were altered. In one transaction it does what the migrations do down and up, but for the
+// indexes. History, suspension and grants are as they were; a run that has not ended is given up.
 func (a *app) migrateAdopt(ctx context.Context, _ []string) error {
 	return a.migrate(ctx, func(ctx context.Context, m *migration) error {
-		results, err := m.Up(ctx) // so that what is made anew is all that there is
-		if err := a.logMigrations(results, err); err != nil {
+		if err := m.applyPending(ctx); err != nil { // so that what is made anew is all that there is
 			return err
 		}
-		if err := pgx.BeginFunc(ctx, a.db.Pool, a.adoptAnew(ctx)); err != nil {
+		config := a.db.Config().ConnConfig.Copy()
+		config.RuntimeParams["application_name"] = migrateName
+		conn, err := pgx.ConnectConfig(ctx, config)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		err = m.patiently(ctx, func() error { return pgx.BeginFunc(ctx, conn, adoptAnew(ctx)) })
+		if err != nil {
 			return fmt.Errorf("adopt anew: %w", err)
 		}
 		a.log.Info("adopted the table as it is now")
@@ -37,7 +44,7 @@ func (a *app) migrateAdopt(ctx context.Context, _ []string) error {
 	})
 }
 
-func (a *app) adoptAnew(ctx context.Context) func(pgx.Tx) error {
+func adoptAnew(ctx context.Context) func(pgx.Tx) error {
 	return func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, grantsQuery)
 		grants, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -45,6 +52,7 @@ func (a *app) adoptAnew(ctx context.Context) func(pgx.Tx) error {
 			return fmt.Errorf("read grants: %w", err)
 		}
 		steps := []string{
+			`SET LOCAL lock_timeout = '500ms'`, // or the application would queue behind it
 			`CREATE TEMPORARY TABLE suspension_before ON COMMIT DROP AS
 				SELECT s.* FROM notification_cleanup_suspension AS s`,
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
@@ -67,5 +68,25 @@ func TestAdoptRefusesWhatUpRefuses(t *testing.T) {
 	if status != 1 || !strings.Contains(stderr, "user_id must be of a base type") ||
 		pgtest.One[string](d, pgtest.OurObjects) != installed {
 		t.Errorf("exit status %d, stderr %s", status, stderr)
+	}
+}
+
+func TestAdoptLetsTheApplicationPass(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 1001)
+	d.Plan("100, 100, batch_size => 300")
+	worker := d.OpenSession()
+	worker.Exec("BEGIN; SELECT cleanup_next_batch(1)")
+	cmd, _, stderr := process(t, d.URL(), "migrate", "adopt")
+	for start := time.Now(); !strings.Contains(stderr.String(), "did not get a lock in time"); {
+		if time.Since(start) > 30*time.Second {
+			t.Fatalf("it says %s", stderr)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	worker.Exec("COMMIT")
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 0 {
+		t.Errorf("then it says %s", stderr)
 	}
 }

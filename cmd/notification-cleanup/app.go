@@ -41,7 +41,7 @@ type app struct {
 	log    *terminal.Log
 	db     *database.Database
 
-	installed installation // where a command looked
+	installed *installation // nil: nothing, or the command has not looked
 }
 
 func newApp(env envconfig.Lookuper, stdout, stderr io.Writer) *app {

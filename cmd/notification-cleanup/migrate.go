@@ -56,9 +56,10 @@ func (a *app) migrateCommand() *cobra.Command {
 		}),
 		a.takes(&cobra.Command{
 			Use:   "adopt",
-			Short: "adopt the table as it is now, after a column was altered",
-			Long: "Adopts the table as it is now, after id, user_id or created_at was altered: " +
-				"makes domains and routines anew. Keeps history and grants, gives open runs up.",
+			Short: "adopt the table as it is now, after a column or the schema was altered",
+			Long: "Adopts the table as it is now, after id, user_id or created_at was altered, or the " +
+				"schema was renamed: makes domains and routines anew. Keeps history and grants, " +
+				"gives open runs up.",
 			Example:     "  notification-cleanup migrate adopt",
 			Args:        noArguments,
 			Annotations: writes,
@@ -79,22 +80,11 @@ func (a *app) migrateCommand() *cobra.Command {
 // migrateUp applies every pending migration, and builds the indexes that are missing.
 func (a *app) migrateUp(ctx context.Context, _ []string) error {
 	return a.migrate(ctx, func(ctx context.Context, m *migration) error {
-		for {
-			pending, err := m.pending(ctx)
-			if err != nil || pending == "" {
-				if err != nil {
-					return fmt.Errorf("migrate: %w", err)
-				}
-				break
-			}
-			a.log.Info("applying", "name", pending)
-			err = m.patiently(ctx, func() error {
-				result, err := m.UpByOne(ctx)
-				return a.logMigrations([]*goose.MigrationResult{result}, err)
-			})
-			if err != nil {
-				return err
-			}
+		if m.moved != nil {
+			return m.moved
+		}
+		if err := m.applyPending(ctx); err != nil {
+			return err
 		}
 		if err := a.buildIndexes(ctx, m.db); err != nil {
 			return fmt.Errorf("build indexes: %w", err)
@@ -190,7 +180,7 @@ type migrationState struct {
 // writeStatus prints what is applied, and logs where that is not all of the truth.
 func (a *app) writeStatus(ctx context.Context, migrator *goose.Provider) error {
 	found, err := a.inspect(ctx)
-	var moved movedError
+	var moved *movedError
 	if errors.As(err, &moved) {
 		a.log.Warn(moved.Error())
 	} else if err != nil {
@@ -201,7 +191,7 @@ func (a *app) writeStatus(ctx context.Context, migrator *goose.Provider) error {
 	if err != nil {
 		return fmt.Errorf("read migration status: %w", err)
 	}
-	if found.version > 0 && states[0].State == goose.StatePending {
+	if found != nil && found.IsHere && states[0].State == goose.StatePending {
 		a.log.Warn("goose knows nothing of what is installed here, as in a copy of the schema: " +
 			"migrate up notes it")
 	}

@@ -28,8 +28,9 @@ const (
 // A migration is goose, alone at work in the database, and watched.
 type migration struct {
 	*goose.Provider
-	db  *sql.DB
-	app *app
+	db    *sql.DB
+	app   *app
+	moved *movedError // adopt and down work all the same
 }
 
 // migrate does something while no other migration does anything, says what it waits for, and
@@ -66,36 +67,37 @@ func (a *app) migrate(ctx context.Context, do func(context.Context, *migration) 
 // leaves it, that is noted.
 func (m *migration) recognise(ctx context.Context) error {
 	found, err := m.app.inspect(ctx)
-	var moved movedError
-	switch {
-	case err != nil && !errors.As(err, &moved): // which an adoption mends
+	if !errors.As(err, &m.moved) && err != nil {
 		return err
-	case found.version > programVersion:
-		says, advice := found.mismatch()
-		return fmt.Errorf("%s. HINT: %s", says, advice)
-	case found.version == 0:
+	}
+	if found == nil || !found.IsHere || found.Version == 0 {
 		return nil
 	}
-	var hasTable, hasVersion bool
-	err = m.db.QueryRowContext(ctx, `SELECT to_regclass('`+versionTable+`') IS NOT NULL`).
+	if found.Version > programVersion {
+		says, advice := found.mismatch()
+		return fmt.Errorf("%s. HINT: %s", says, advice)
+	}
+	var hasTable, isNoted bool
+	err = m.db.QueryRowContext(ctx, `
+		SELECT to_regclass(format('%I.`+versionTable+`', current_schema())) IS NOT NULL`).
 		Scan(&hasTable)
 	if err == nil && hasTable {
 		err = m.db.QueryRowContext(ctx,
-			`SELECT EXISTS (SELECT FROM `+versionTable+` WHERE version_id > 0)`).Scan(&hasVersion)
+			`SELECT EXISTS (SELECT FROM `+versionTable+` WHERE version_id > 0)`).Scan(&isNoted)
 	} else if err == nil {
 		_, err = m.GetDBVersion(ctx) // creates it
 	}
-	if err != nil || hasVersion {
+	if err != nil || isNoted {
 		return err
 	}
 	_, err = m.db.ExecContext(ctx, `
 		INSERT INTO `+versionTable+` (version_id, is_applied)
 		SELECT version_id, true
 		FROM generate_series(0, $1::bigint) AS version_id
-		WHERE version_id NOT IN (SELECT v.version_id FROM `+versionTable+` AS v)`, found.version)
+		WHERE version_id NOT IN (SELECT v.version_id FROM `+versionTable+` AS v)`, found.Version)
 	if err == nil {
 		m.app.log.Warn("goose knew nothing of what is installed here, as in a copy of the schema: noted",
-			"version", found.version)
+			"version", found.Version)
 	}
 	return err
 }
@@ -210,6 +212,27 @@ func (m *migration) tell(ctx context.Context, message, query string, arg any) bo
 			"state", w.State, "statement", w.Statement)
 	}
 	return len(all) > 0
+}
+
+// applyPending applies what is not applied yet, one migration after the other.
+func (m *migration) applyPending(ctx context.Context) error {
+	for {
+		pending, err := m.pending(ctx)
+		if err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		if pending == "" {
+			return nil
+		}
+		m.app.log.Info("applying", "name", pending)
+		err = m.patiently(ctx, func() error {
+			result, err := m.UpByOne(ctx)
+			return m.app.logMigrations([]*goose.MigrationResult{result}, err)
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // pending is the name of the next migration, or nothing.

@@ -54,8 +54,11 @@ func (a *app) run(ctx context.Context, _ []string) error {
 		}
 		continued := plan.ID <= newestBefore
 		rewritten, err := a.workOff(ctx, plan, continued)
-		if err != nil || !continued && !rewritten { // else plan our own, or anew
+		if err != nil {
 			return err
+		}
+		if !continued && !rewritten { // else plan our own, or anew
+			return nil
 		}
 	}
 }

@@ -12,6 +12,7 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 BEGIN
+    PERFORM check_calling_schema();
     PERFORM check_run_id(pace_notification_cleanup.run_id);
     PERFORM check_cleanup_pace(
         pace_notification_cleanup.pause_factor,

@@ -8,6 +8,7 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 BEGIN
+    PERFORM check_calling_schema();
     DELETE FROM notification_cleanup_suspension AS s;
     RETURN FOUND;
 END

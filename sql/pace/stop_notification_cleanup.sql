@@ -10,6 +10,7 @@ SET search_path FROM CURRENT
 SET row_security = off
 AS $$
 BEGIN
+    PERFORM check_calling_schema();
     PERFORM check_run_id(stop_notification_cleanup.run_id);
     UPDATE notification_cleanup_open_runs AS o
     SET stopped_at = clock_timestamp()

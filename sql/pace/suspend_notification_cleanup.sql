@@ -12,6 +12,7 @@ AS $$
 DECLARE
     v_was_suspended boolean;
 BEGIN
+    PERFORM check_calling_schema();
     IF coalesce(btrim(suspend_notification_cleanup.reason), '') = '' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',

@@ -1,9 +1,10 @@
--- Schemas with routines of another installation that work on the tables of this one, because their
--- path names this schema:
+-- Schemas that were renamed, and whose routines work on the tables of this schema, because their
+-- path leads here:
 --
 --     SELECT * FROM notification_stray_schemas();
 --
--- That is so where a schema was renamed, and a new one has taken its name.
+-- Either this schema has taken the former name, or it comes later in the path, as the one where the
+-- type of a column lives does.
 CREATE OR REPLACE FUNCTION notification_stray_schemas()
 RETURNS TABLE (schema_name name)
 LANGUAGE sql
@@ -19,7 +20,12 @@ WHERE p.proname = 'sweep_cleanup_batch'
     AND EXISTS (
         SELECT
         FROM unnest(p.proconfig) AS s (setting)
-        WHERE starts_with(s.setting, format('search_path=%I, ', current_schema()))
+        WHERE starts_with(s.setting, 'search_path=')
+            AND NOT starts_with(s.setting, format('search_path=%I, ', namespace.nspname))
+            AND strpos(
+                replace(s.setting, 'search_path=', ', ') || ', ',
+                format(', %I, ', current_schema())
+            ) > 0
     )
 $$;
 COMMENT ON FUNCTION notification_stray_schemas() IS

@@ -1,20 +1,24 @@
--- Frozen at the end of the routines' migration: an upgrade that brings a new routine finds the name
--- taken, and leaves everything as it was. What an installation would find, the first migration
--- looks for.
+-- Frozen at the beginning of the routines' migration: an upgrade that brings a new routine finds the
+-- name taken, and leaves everything as it was. What an installation would find, the first migration
+-- looks for, and says together with all else.
 DO $$
 DECLARE
     v_namesakes text;
 BEGIN
-    SELECT string_agg(DISTINCT other.oid::regprocedure::text, ', ')
+    SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text)
     INTO v_namesakes
-    FROM pg_proc AS ours
-    JOIN pg_namespace AS namespace ON namespace.oid = ours.pronamespace
+    FROM pg_proc AS p
+    JOIN pg_namespace AS namespace ON namespace.oid = p.pronamespace
         AND namespace.nspname = current_schema()
-    JOIN pg_proc AS other ON other.pronamespace = ours.pronamespace
-        AND other.proname = ours.proname
-    -- All of ours were created or replaced just now.
-    WHERE ours.xmin = pg_current_xact_id()::xid
-        AND other.xmin <> pg_current_xact_id()::xid;
+    WHERE p.proname = ANY (
+        '{names of ours}'::name[]
+    )
+        -- Ours have this setting, but for the procedure, which must not have any.
+        AND NOT (
+            coalesce(p.proconfig @> '{row_security=off}', false)
+            OR p.prokind = 'p'
+                AND strpos(p.prosrc, 'plan_notification_cleanup(') > 0
+        );
     IF v_namesakes IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'duplicate_function',

@@ -22,8 +22,9 @@ BEGIN
         WHERE b.run_id = cleanup_batch_is_rewritten.run_id
             AND b.number = cleanup_batch_is_rewritten.number
             AND CASE
-                -- Only a worker of Citus knows, and not where nothing is left.
-                WHEN b.shard IS NOT NULL THEN b.file <> notification_shard_file(b.users)
+                -- On Citus a worker has to be asked. It does not know where nothing is left.
+                WHEN b.shard IS NOT NULL
+                THEN b.file <> notification_shard_file(b.users, b.relations[1])
                 ELSE b.file IS DISTINCT FROM pg_relation_filenode(b.relations[1]::regclass)
                     OR b.relations[1] NOT IN (SELECT t.relation FROM notification_tables() AS t)
             END

@@ -20,6 +20,11 @@ DECLARE
     v_why_no_commit text;
     v_why_no_rollback text;
     v_called_at CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    v_found CONSTANT regprocedure := pg_catalog.to_regprocedure(
+        'cleanup_notifications_in_batches(
+            integer, integer, integer, interval, double precision, interval, bigint
+        )'
+    );
 BEGIN
     -- A procedure that commits may carry no SET clause, and a local setting ends with its
     -- transaction.
@@ -57,6 +62,7 @@ BEGIN
             ),
             HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
     END IF;
+    PERFORM check_calling_schema(v_found);
     IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',

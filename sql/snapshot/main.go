@@ -29,6 +29,7 @@ const (
 	tables   = "migrations/00002_tables.sql"
 	remember = "sql/rights/remember_objects.sql"
 	revoke   = "sql/rights/revoke_default_grants.sql"
+	refuse   = "sql/rights/refuse_namesakes.sql"
 	doctor   = "sql/doctor/notification_cleanup_doctor.sql.tmpl"
 	checks   = "sql/doctor/check_*.sql"
 	number   = "sql/snapshot/notification_cleanup_version.sql.tmpl"
@@ -36,7 +37,7 @@ const (
 
 // finally is what the routines' migration ends with.
 var finally = []string{
-	"sql/rights/refuse_namesakes.sql",
+	"sql/rights/grant_new_routines.sql",
 	"sql/rights/warn_of_creators.sql",
 	"sql/doctor/warn_of_indexes.sql",
 }
@@ -255,7 +256,12 @@ func routines(objects []object, version int, former string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var up, down, end strings.Builder
+	refusal, err := copyOf(refuse)
+	if err != nil {
+		return nil, err
+	}
+	refusal = strings.Replace(refusal, "{names of ours}", find(routineName, drops(objects), 12), 1)
+	var up, end strings.Builder
 	for _, path := range finally {
 		text, err := copyOf(path)
 		if err != nil {
@@ -269,18 +275,16 @@ func routines(objects []object, version int, former string) ([]byte, error) {
 		}
 		fmt.Fprintf(&up, "\n%s", o.frozen())
 	}
-	for _, o := range slices.Backward(objects) {
-		down.WriteString(o.drop())
-	}
 	return fmt.Appendf(nil, `-- Written by make snapshot: edit sql/, never this copy.
 
 -- +goose Up
+%s
 %s
 %s%s%s
 %s
 %s
 -- +goose Down
-%s%s`, pin, before, former, &up, after, &end, pin, &down), nil
+%s%s`, pin, refusal, before, former, &up, after, &end, pin, drops(objects)), nil
 }
 
 // freezeTables puts the copies into the migration of the tables.
@@ -338,10 +342,7 @@ var (
 // names declares the names of all that the migrations create: the objects, and what is in the
 // migration of the tables.
 func names(objects []object, tables []byte) string {
-	all := string(tables)
-	for _, o := range objects {
-		all += o.drop()
-	}
+	all := string(tables) + drops(objects)
 	var declared strings.Builder
 	for _, kind := range []struct {
 		variable string
@@ -352,15 +353,30 @@ func names(objects []object, tables []byte) string {
 		{"v_domains", domainName},
 		{"v_columns_of_history", historyName},
 	} {
-		var found []string
-		for _, match := range kind.pattern.FindAllStringSubmatch(all, -1) {
-			found = append(found, match[1])
-		}
-		slices.Sort(found)
-		fmt.Fprintf(&declared, "    %s CONSTANT name[] := '{\n        %s\n    }';\n",
-			kind.variable, strings.Join(slices.Compact(found), ",\n        "))
+		fmt.Fprintf(&declared, "    %s CONSTANT name[] := '%s';\n",
+			kind.variable, find(kind.pattern, all, 8))
 	}
 	return declared.String()
+}
+
+// find returns the names that a pattern finds, as an array of SQL whose elements are indented.
+func find(pattern *regexp.Regexp, text string, indent int) string {
+	var found []string
+	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
+		found = append(found, match[1])
+	}
+	slices.Sort(found)
+	line := "\n" + strings.Repeat(" ", indent)
+	return "{" + line + strings.Join(slices.Compact(found), ","+line) + line[:len(line)-4] + "}"
+}
+
+// drops returns the statements that drop the objects, the last one first.
+func drops(objects []object) string {
+	var statements strings.Builder
+	for _, o := range slices.Backward(objects) {
+		statements.WriteString(o.drop())
+	}
+	return statements.String()
 }
 
 // copyOf returns a file of statements as it stands in migrations.

@@ -27,7 +27,7 @@ SELECT 1;
 -- +goose Down
 `
 
-// A list of migrations that are final, with their checksums, by their paths.
+// The checksums of the migrations that are final, by their paths.
 type finals map[string]string
 
 func (f finals) has(path string) bool { return f[path] != "" }
@@ -139,7 +139,8 @@ func freezeRoutines(objects []object) (map[string][]byte, error) {
 	}
 	n := version(path)
 	text, err := at(n)
-	if err != nil || n == highest && (bytes.Equal(text, before) || !final.has(path)) {
+	mayChange := !final.has(path) || bytes.Equal(text, before)
+	if err != nil || n == highest && mayChange {
 		return map[string][]byte{path: text}, err
 	}
 	moved := map[string][]byte{path: nil}
@@ -159,28 +160,34 @@ const (
 var (
 	declared = regexp.MustCompile(
 		`(?ms)^CREATE OR REPLACE (?:FUNCTION|PROCEDURE) (\w+)\((.*?)^LANGUAGE `)
-	defaults   = regexp.MustCompile(`(?m) DEFAULT [^,\n]*|--.*$`)
-	formerDrop = regexp.MustCompile(`(?s)< (\d+) THEN\n        (DROP .*?);\n`)
-	dropped    = regexp.MustCompile(`(?ms)^(DROP (?:FUNCTION|PROCEDURE)) ((\w+)\(.*?\));$`)
+	view       = regexp.MustCompile(`(?ms)^CREATE OR REPLACE (VIEW) (\w+)(.*?;)$`)
+	defaults   = regexp.MustCompile(`(?m) DEFAULT [^,\n]*`)
+	comments   = regexp.MustCompile(`(?m)--.*$`)
+	formerDrop = regexp.MustCompile(`(?s)< (\d+) THEN\n        EXECUTE format\('(DROP .*?)',`)
+	dropped    = regexp.MustCompile(`(?ms)^(DROP (?:FUNCTION|PROCEDURE|VIEW)) ((\w+).*?);$`)
 )
 
-// dropFormer returns the statement that drops the routines which CREATE OR REPLACE could not
-// replace: their arguments or results have changed since a version below this one. Their grants go
-// with them. What it dropped before it drops for ever, since an upgrade may leave out versions.
+// dropFormer returns the statement that drops the routines and views which CREATE OR REPLACE could
+// not replace: their arguments, results or text have changed since a version below this one. Their
+// grants go with them. What it dropped before it drops for ever, since an upgrade may leave out
+// versions. A view depends on functions, so it goes whenever one of them does.
 func dropFormer(objects []object, before string, version int) string {
 	var now strings.Builder
 	for _, o := range objects {
 		now.WriteString(o.text)
 	}
 	was, is := declarations(before), declarations(now.String())
+	_, down, _ := strings.Cut(before, "-- +goose Down")
+	all := dropped.FindAllStringSubmatch(down, -1)
+	changes := slices.ContainsFunc(all, func(d []string) bool { return was[d[3]] != is[d[3]] })
 	type drop struct{ version, statement string }
 	var drops []drop
 	for _, match := range formerDrop.FindAllStringSubmatch(before, -1) {
 		drops = append(drops, drop{match[1], match[2]})
 	}
-	_, down, _ := strings.Cut(before, "-- +goose Down")
-	for _, match := range dropped.FindAllStringSubmatch(down, -1) {
-		if statement := match[1] + " IF EXISTS " + match[2]; was[match[3]] != is[match[3]] {
+	for _, d := range all { // views first, as they were created last
+		if was[d[3]] != is[d[3]] || changes && d[1] == "DROP VIEW" {
+			statement := d[1] + " IF EXISTS %I." + strings.Join(strings.Fields(d[2]), " ")
 			drops = append(drops, drop{strconv.Itoa(version), statement})
 		}
 	}
@@ -188,23 +195,36 @@ func dropFormer(objects []object, before string, version int) string {
 		return ""
 	}
 	var text strings.Builder
-	text.WriteString(formerBegin + "-- +goose StatementBegin\nDO $$\nBEGIN\n" +
-		"    IF to_regprocedure('notification_cleanup_version()') IS NULL THEN\n" +
-		"        RETURN;\n    END IF;\n")
+	text.WriteString(formerBegin + `-- +goose StatementBegin
+DO $$
+DECLARE
+    v_version integer := 0;
+BEGIN
+    IF to_regprocedure(format('%I.notification_cleanup_version()', current_schema())) IS NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format('SELECT %I.notification_cleanup_version()', current_schema())
+    INTO v_version;
+`)
 	for _, d := range slices.Compact(drops) {
-		fmt.Fprintf(&text, "    IF notification_cleanup_version() < %s THEN\n        %s;\n    END IF;\n",
-			d.version, d.statement)
+		fmt.Fprintf(&text, "    IF v_version < %s THEN\n"+
+			"        EXECUTE format('%s', current_schema());\n    END IF;\n", d.version, d.statement)
 	}
 	return text.String() + "END\n$$;\n-- +goose StatementEnd\n" + formerEnd
 }
 
-// declarations returns what stands before the body of each routine of a text, by name: the
-// arguments without their defaults, and what it returns.
+// declarations returns by name what CREATE OR REPLACE cannot replace: the arguments of a routine,
+// which of them have a default, and what it returns; and the whole text of a view.
 func declarations(text string) map[string]string {
 	all := map[string]string{}
+	note := func(name, what string) {
+		all[name] = strings.Join(strings.Fields(comments.ReplaceAllString(what, "")), " ")
+	}
 	for _, match := range declared.FindAllStringSubmatch(text, -1) {
-		plain := defaults.ReplaceAllString(match[2], "")
-		all[match[1]] = strings.Join(strings.Fields(plain), " ")
+		note(match[1], defaults.ReplaceAllString(match[2], " DEFAULT"))
+	}
+	for _, match := range view.FindAllStringSubmatch(text, -1) {
+		note(match[2], match[3])
 	}
 	return all
 }

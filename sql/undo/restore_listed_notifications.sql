@@ -70,7 +70,7 @@ BEGIN
     WHERE u.deleted_at IS NULL;
 
     -- So may one that fires after it, in a statement of its own. Where there is one, each is looked
-    -- up again; one that has been written once more lies elsewhere.
+    -- up again; one that has been written once more lies elsewhere. Citus has no triggers on rows.
     IF v_users IS NULL AND notification_updates_are_followed() THEN
         SELECT array_agg(restored.number)
         INTO v_numbers

@@ -144,17 +144,32 @@ func TestTheSameNamesInOtherSchemasAreInNobodysWay(t *testing.T) {
 
 func TestAnUpgradeThatFindsANameTakenChangesNothing(t *testing.T) {
 	t.Parallel()
-	d := pgtest.New(t)
-	d.Exec("DELETE FROM notification_cleanup_schema_version WHERE version_id = 4")
-	d.Exec(fmt.Sprintf(routineKinds["function"], "purge_notifications"))
-	before := pgtest.One[string](d, pgtest.Definitions)
-	_, stderr, status := d.Program(nil, "migrate", "up")
-	if status != 1 || !strings.Contains(stderr, "purge_notifications(integer)") {
-		t.Errorf("exit status %d, stderr %s", status, stderr)
+	for name, taken := range map[string]struct{ create, drop string }{
+		"other arguments": {
+			fmt.Sprintf(routineKinds["function"], "purge_notifications"),
+			"purge_notifications(integer)",
+		},
+		"the same arguments": {
+			"DROP FUNCTION warn_without_index();" +
+				" CREATE FUNCTION warn_without_index() RETURNS void LANGUAGE sql AS 'SELECT'",
+			"warn_without_index()",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.New(t)
+			d.Exec("DELETE FROM notification_cleanup_schema_version WHERE version_id = 4")
+			d.Exec(taken.create)
+			before := pgtest.One[string](d, pgtest.Definitions)
+			_, stderr, status := d.Program(nil, "migrate", "up")
+			if status != 1 || !strings.Contains(stderr, taken.drop) {
+				t.Errorf("exit status %d, stderr %s", status, stderr)
+			}
+			if pgtest.One[string](d, pgtest.Definitions) != before {
+				t.Error("routines have changed")
+			}
+			d.Exec("DROP FUNCTION " + taken.drop)
+			d.Migrate()
+		})
 	}
-	if pgtest.One[string](d, pgtest.Definitions) != before {
-		t.Error("routines have changed")
-	}
-	d.Exec("DROP FUNCTION purge_notifications(integer)")
-	d.Migrate()
 }

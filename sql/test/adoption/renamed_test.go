@@ -60,12 +60,16 @@ func TestRoutinesOfARenamedSchemaDoNotWorkInTheOneThatTookItsName(t *testing.T) 
 				"SELECT app_old.restore_next_batch(1)",
 				"SELECT app_old.purge_notifications()",
 				"SELECT app_old.purge_next_batch()",
+				"SELECT app_old.stop_notification_cleanup(1)",
+				"SELECT app_old.pace_notification_cleanup(1, 1)",
+				"SELECT app_old.suspend_notification_cleanup('no')",
+				"SELECT app_old.resume_notification_cleanup()",
 			} {
-				says := d.Refused(call, "55000")
-				if !strings.Contains(says.Message, "stands in schema app_old") ||
-					!strings.Contains(says.Hint, "SCHEMA=app_old") {
-					t.Errorf("%s says %s, hint %s", call, says.Message, says.Hint)
-				}
+				wantStray(d, call)
+				// As a session does that has the schema in its path, and has called nothing yet.
+				session := d.OpenSession()
+				session.Exec("SET search_path = app_old")
+				wantStray(session, strings.Replace(call, "app_old.", "", 1))
 			}
 			if n := deletedIn(d, "app"); n != 0 {
 				t.Errorf("%d were deleted in the new schema", n)
@@ -76,11 +80,52 @@ func TestRoutinesOfARenamedSchemaDoNotWorkInTheOneThatTookItsName(t *testing.T) 
 			if !strings.Contains(found, "in schema app_old, which was renamed") {
 				t.Errorf("the doctor says %q", found)
 			}
+			d.Exec("SET search_path = app_old")
 			d.Exec("CALL app.cleanup_notifications_in_batches()")
 			if n := deletedIn(d, "app"); n != 901 {
 				t.Errorf("the new schema's own routine deleted %d", n)
 			}
 		})
+	}
+}
+
+func wantStray(d *pgtest.Database, call string) {
+	d.T.Helper()
+	says := d.Refused(call, "55000")
+	if !strings.Contains(says.Message, "stands in schema app_old") ||
+		!strings.Contains(says.Hint, "SCHEMA='app_old'") {
+		d.T.Errorf("%s says %s, hint %s", call, says.Message, says.Hint)
+	}
+}
+
+// Two installations stand side by side, and the path of one leads to the other, because there is the
+// type of its column: until it is renamed, each works on its own.
+func TestARenamedSchemaDoesNotFallThroughToAnotherInstallation(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Empty(t)
+	d.Exec("CREATE EXTENSION citext SCHEMA public; CREATE SCHEMA app")
+	for _, schema := range []string{"public", "app"} {
+		d.Exec(`CREATE TABLE ` + schema + `.notifications (
+			id bigint PRIMARY KEY, user_id public.citext, status text, created_at timestamptz)`)
+		d.MigrateInto(schema)
+		d.Exec(`INSERT INTO ` + schema + `.notifications
+			SELECT i, 'alice', 'read', timestamptz '2025-01-01Z' + i * interval '1 minute'
+			FROM generate_series(1, 1001) AS i`)
+	}
+	d.Exec("SELECT app.cleanup_notifications()")
+	if n, others := deletedIn(d, "app"), deletedIn(d, "public"); n != 901 || others != 0 {
+		t.Errorf("side by side, %d were deleted, and %d in the other schema", n, others)
+	}
+	d.Exec("ALTER SCHEMA app RENAME TO app_old")
+	d = d.OpenSession()
+	wantStray(d, "SELECT app_old.cleanup_notifications()")
+	wantStray(d, "CALL app_old.cleanup_notifications_in_batches()")
+	if n := deletedIn(d, "public"); n != 0 {
+		t.Errorf("%d were deleted in the other schema", n)
+	}
+	d.Exec("SELECT public.cleanup_notifications()")
+	if n := deletedIn(d, "public"); n != 901 {
+		t.Errorf("the other schema's own routine deleted %d", n)
 	}
 }
 
