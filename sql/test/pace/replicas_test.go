@@ -53,7 +53,7 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 		}
 	}
 
-	d.Eventually("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')")
+	d.Eventually("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE replay_lsn IS NOT NULL)")
 	replay("pause")
 	singly(d)
 	session.Plan(oneByOne)
