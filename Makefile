@@ -4,7 +4,8 @@ N ?= 200000
 IMAGE ?= notification-cleanup
 JOBS ?= 2
 bench: N = 1000000
-bench: ROUNDS = 0
+bench bench-pace: ROUNDS = 0
+bench-pace: N = 1000000
 bench-large: N = 10000000
 bench-huge: N = 50000000
 bench-huge: KEYS = uuid
@@ -71,6 +72,10 @@ demo-steps:
 bench: build postgresql
 	@DATABASE_URL= with-postgres -durable \
 		go run ./sql/bench -n $(N) -rounds $(ROUNDS) -before '$(BEFORE)'
+
+.PHONY: bench-pace ## an application beside runs that rest, N=1000000
+bench-pace: build postgresql
+	@DATABASE_URL= with-postgres -durable go run ./sql/bench -pace -n $(N) -rounds $(ROUNDS)
 
 .PHONY: bench-large ## the same on N=10000000, max_wal_size 8 and 1 GB, and a thin night
 bench-large: build postgresql

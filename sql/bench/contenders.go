@@ -36,8 +36,7 @@ const (
 	inBatches       = "batches, planned before"
 	rowsHeld        = "1000 rows held"
 	procedureBefore = "procedure before"
-	pauseOf1        = "pause_factor 1"
-	pauseOf3        = "pause_factor 3"
+	pauseOf         = "pause_factor " // and the factor
 	withoutIndex    = "without the live index"
 	withIndex       = "with it"
 	programBefore   = ".build/before/notification-cleanup"
@@ -115,13 +114,6 @@ var contenders = []contender{
 	{name: planAlone, drain: sql("SELECT plan_notification_cleanup()"), only: drain},
 	{name: rowsHeld, drain: program("run"), only: drain},
 	{name: "batches of 3000", drain: program("run", "--batch-size", "3000"), only: beside},
-	{name: pauseOf1, drain: program("run", "--pause-factor", "1"), only: beside},
-	{name: pauseOf3, drain: program("run", "--pause-factor", "3"), only: beside},
-	{
-		name:  "pause_factor 3, batches of 1000",
-		drain: program("run", "--pause-factor", "3", "--batch-size", "1000"),
-		only:  beside,
-	},
 	{
 		name:  "wal_compression = lz4",
 		setup: "ALTER DATABASE " + copied + " SET wal_compression = lz4",

@@ -59,6 +59,7 @@ const (
 	insertAll  = "inserts in one transaction"
 	thin       = "thin night"
 	standard   = "standard"
+	pace       = "pace"
 	large      = "large"
 	huge       = "huge, " // and the keys
 	onCluster  = "cluster"
@@ -89,6 +90,11 @@ func main() {
 		"measure once what changes with the size of the table and with max_wal_size, "+
 			"and a thin night",
 		func(string) error { b.mode, measure = large, b.measureLarge; return nil },
+	)
+	flag.BoolFunc(
+		pace,
+		"measure an application beside runs that rest",
+		func(string) error { b.mode, measure = pace, b.measurePace; return nil },
 	)
 	flag.BoolFunc("huge", "measure on parts of a table of which there is no room for copies",
 		func(string) error { measure = b.measureHuge; return nil })
@@ -200,6 +206,20 @@ func (b *bench) measureLarge(ctx context.Context) {
 	b.load(ctx, doomed, b.evenData(20*1500, 20)...)
 	for _, c := range b.contenders(procedureBefore, procedure) {
 		b.add(best(3, func() sample { return b.measure(ctx, thin, c) }))
+	}
+}
+
+// measurePace measures an application beside runs that rest, and as long without one: so that the
+// stalls of the disk, which come every half a minute, are in all figures alike.
+func (b *bench) measurePace(ctx context.Context) {
+	b.load(ctx, doomed, "-v", fmt.Sprint("n=", b.n), "-f", "sql/demo/demo_data.sql")
+	for ; b.round <= b.rounds; b.round++ {
+		b.add(b.measure(ctx, beside, contender{name: alone, drain: sql("SELECT pg_sleep(30)")}))
+		b.each(ctx, beside, oneWorker, twoWorkers)
+		for _, factor := range []string{"1", "3", "9"} {
+			rests := program("run", "--pause-factor", factor)
+			b.add(b.measure(ctx, beside, contender{name: pauseOf + factor, drain: rests}))
+		}
 	}
 }
 
