@@ -23,9 +23,9 @@ func (a *app) doctorCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "doctor",
 		GroupID: look,
-		Short:   "what is not well, and what to do",
-		Long: "Says what is not well, and what to do. " +
-			"Before migrate up: what that would do, or refuse.",
+		Short:   "show what is not well, and what to do about it",
+		Long: "Shows what is not well, and what to do about it. Before an installation, it shows " +
+			"what migrate up would do, or why it would refuse.",
 		Example: "  notification-cleanup doctor",
 		Args:    noArguments,
 		RunE:    a.connected(a.doctor),

@@ -21,7 +21,7 @@ func (a *app) explainCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "explain USER",
 		GroupID: look,
-		Short:   "one user's notifications, newest first: why each stays, would go, or went",
+		Short:   "show why each notification of one user stays, would go, or went",
 		Example: "  notification-cleanup explain 42",
 		Args:    takesUser,
 		RunE:    a.connected(a.explain),

@@ -22,7 +22,7 @@ func (a *app) healthCommand() *cobra.Command {
 	cmd := a.takes(&cobra.Command{
 		Use:     "health",
 		GroupID: look,
-		Short:   "what a monitor asks; fails when no run has finished for MAX_AGE",
+		Short:   "show what a monitor asks for; fail if no run has finished for MAX_AGE",
 		Example: "  notification-cleanup health\n" +
 			"  notification-cleanup health --format prometheus > cleanup.prom",
 		Args: noArguments,
@@ -124,7 +124,7 @@ func (h health) metrics(healthy bool) []metric {
 		{"runs_unfinished", "Runs of the last 36 hours without an end.", float64(h.RunsUnfinished)},
 		{"notifications_to_vacuum", "Notifications deleted since the last VACUUM.",
 			float64(h.NotificationsToVacuum)},
-		{"notifications_refused", "Notifications that undo or purge has stepped over within a day.",
+		{"notifications_refused", "Notifications that refused an undo or a purge within a day.",
 			float64(h.NotificationsRefused)},
 	}
 	if h.LastFinishedAt != nil {
@@ -133,7 +133,7 @@ func (h health) metrics(healthy bool) []metric {
 	}
 	if h.UsersStillOverLimit != nil {
 		all = append(all, metric{"users_still_over_limit",
-			"Users whom the last finished run left over the limit.", float64(*h.UsersStillOverLimit)})
+			"Users that the last finished run left over the limit.", float64(*h.UsersStillOverLimit)})
 	}
 	return all
 }

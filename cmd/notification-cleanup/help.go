@@ -11,7 +11,8 @@ import (
 )
 
 const exitStatuses = "Exit status: 0 done, 1 failed, 2 bad configuration or usage, " +
-	"3 stopped early (a signal, TIMEOUT, or somebody stopped or undid the run)."
+	"3 stopped early (by a signal, by TIMEOUT, or because somebody stopped, undid or suspended " +
+	"the run)."
 
 // help explains a command: what it does, an example, its commands, its flags in groups.
 func (a *app) help(cmd *cobra.Command, _ []string) {
@@ -35,7 +36,7 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 	if rows := flagRows(cmd); len(rows) > 0 {
 		parts = append(parts,
 			s.Table(make([]terminal.Column, 2), rows),
-			paragraph("Each flag can be a variable too (--batch-size as BATCH_SIZE); the flag wins."))
+			paragraph("Each flag is also a variable: --batch-size is BATCH_SIZE. The flag wins."))
 	}
 	if cmd.HasAvailableSubCommands() && !cmd.HasParent() {
 		parts = append(parts, paragraph(exitStatuses))

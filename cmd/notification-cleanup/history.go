@@ -19,7 +19,7 @@ func (a *app) historyCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "history",
 		GroupID: look,
-		Short:   "the last runs, a line each; as JSON with all columns",
+		Short:   "show the last runs, a line each; as JSON with all columns",
 		Example: "  notification-cleanup history --limit 5",
 		Args:    noArguments,
 		RunE:    a.connected(a.history),

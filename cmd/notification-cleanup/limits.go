@@ -26,7 +26,8 @@ func (a *app) limitsCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "limits",
 		GroupID: look,
-		Short:   "what run would delete with each of some limits, and how many notifications users have",
+		Short: "show what run would delete with each of several limits, " +
+			"and how many notifications users have",
 		Example: "  notification-cleanup limits --min-keep 50",
 		Args:    noArguments,
 		RunE:    a.connected(a.limits),

@@ -30,7 +30,7 @@ func (a *app) migrateCommand() *cobra.Command {
 	cmd := a.takes(&cobra.Command{
 		Use:     "migrate",
 		GroupID: install,
-		Short:   "install, upgrade, uninstall; without a word behind it: up",
+		Short:   "install, upgrade or uninstall; without a subcommand it is up",
 		Example: "  notification-cleanup migrate up\n" +
 			`  notification-cleanup migrate script | psql "$DATABASE_URL"`,
 		Args:        noArguments,
@@ -40,7 +40,7 @@ func (a *app) migrateCommand() *cobra.Command {
 	cmd.AddCommand(
 		a.takes(&cobra.Command{
 			Use:         "up",
-			Short:       "install, or upgrade to what this program brings",
+			Short:       "install, or upgrade to the version of this program",
 			Example:     "  notification-cleanup migrate up --schema cleanup",
 			Args:        noArguments,
 			Annotations: writes,
@@ -48,7 +48,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		}, "CREATE_TABLE"),
 		a.takes(&cobra.Command{
 			Use:         "down",
-			Short:       "uninstall; keeps all notifications, and the history of the runs",
+			Short:       "uninstall; keep all notifications, and the history of the runs",
 			Example:     "  notification-cleanup migrate down",
 			Args:        noArguments,
 			Annotations: writes,
@@ -56,10 +56,10 @@ func (a *app) migrateCommand() *cobra.Command {
 		}),
 		a.takes(&cobra.Command{
 			Use:   "adopt",
-			Short: "adopt the table as it is now, after a column or the schema was altered",
+			Short: "adopt the table again, after a column was altered or the schema renamed",
 			Long: "Adopts the table as it is now, after id, user_id or created_at was altered, or the " +
-				"schema was renamed: makes domains and routines anew. Keeps history and grants, " +
-				"gives open runs up.",
+				"schema was renamed: makes types, routines and queue anew. It keeps the history, the " +
+				"grants and a suspension, and gives up a run that has not ended.",
 			Example:     "  notification-cleanup migrate adopt",
 			Args:        noArguments,
 			Annotations: writes,
@@ -67,7 +67,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		}),
 		a.takes(&cobra.Command{
 			Use:     "status",
-			Short:   "which migrations are applied",
+			Short:   "show which migrations are applied",
 			Example: "  notification-cleanup migrate status",
 			Args:    noArguments,
 			RunE:    a.connected(a.migrateStatus),

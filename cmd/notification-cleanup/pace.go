@@ -12,9 +12,9 @@ func (a *app) paceCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "pace RUN_ID",
 		GroupID: control,
-		Short:   "let a run go on at another pace, whoever works on it",
-		Long: "Lets a run go on with this PAUSE_FACTOR and MAX_REPLICA_LAG from its next batch on, " +
-			"whoever works on it.",
+		Short:   "give a run that is under way another pace, whoever works on it",
+		Long: "Gives a run this PAUSE_FACTOR and MAX_REPLICA_LAG from its next batch on, " +
+			"whoever works on the run.",
 		Example:     "  notification-cleanup pace 7 --pause-factor 3",
 		Args:        takesRunID,
 		Annotations: map[string]string{alwaysWrites: "yes"},

@@ -17,7 +17,7 @@ func (a *app) previewCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "preview",
 		GroupID: cleanup,
-		Short:   "what run would delete, a row for each user over the limit",
+		Short:   "show what run would delete, a row for each user over the limit",
 		Example: "  notification-cleanup preview --max-notifications 500 --top 10",
 		Args:    noArguments,
 		RunE:    a.connected(a.preview),

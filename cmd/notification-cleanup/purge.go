@@ -11,10 +11,10 @@ func (a *app) purgeCommand() *cobra.Command {
 		Use:     "purge",
 		GroupID: undo,
 		Short:   "delete for good what was soft-deleted longer than RETENTION ago",
-		Long: "Deletes for good what was soft-deleted longer than RETENTION ago, oldest first, " +
-			"batch by batch, by whomever it was soft-deleted. What is purged cannot be restored. " +
-			"What a foreign key or a trigger refuses is noted and stepped over; " +
-			"then the exit status is 1.",
+		Long: "Deletes for good what was soft-deleted longer than RETENTION ago, by a run or by your " +
+			"application, oldest first, batch by batch. What is purged cannot be restored. " +
+			"What a foreign key or a trigger refuses is noted and skipped. " +
+			"Then the exit status is 1.",
 		Example: "  notification-cleanup purge --retention '90 days' --dry-run\n" +
 			"  notification-cleanup purge --retention '90 days'",
 		Args: noArguments,

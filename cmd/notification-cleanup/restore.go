@@ -14,11 +14,11 @@ func (a *app) restoreCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "restore RUN_ID",
 		GroupID: undo,
-		Short:   "undo one run",
-		Long: "Brings back what a run deleted and is still there, batch by batch. " +
-			"It can be stopped and called again. The next run with the same limits deletes the same " +
-			"again, unless the cleanup is suspended. What a constraint or a trigger refuses is noted " +
-			"and stepped over; then the exit status is 1.",
+		Short:   "undo one run: restore what it deleted",
+		Long: "Restores what a run deleted, if it is still there, batch by batch. You can stop this, " +
+			"and call it again. The next run with the same limits deletes the same again, unless the " +
+			"cleanup is suspended. What a constraint or a trigger refuses is noted and skipped. " +
+			"Then the exit status is 1.",
 		Example: "  notification-cleanup restore 7 --dry-run\n" +
 			"  notification-cleanup restore 7 --suspend 'run 7 deleted too much'",
 		Args: takesRunID,

@@ -36,8 +36,8 @@ func newRoot(a *app) *cobra.Command {
 	run := a.runCommand()
 	root := a.takes(&cobra.Command{
 		Use: "notification-cleanup",
-		Long: "Soft-deletes the oldest read notifications of users who have too many, " +
-			"and never an unread one.",
+		Long: "Soft-deletes the oldest read notifications of users who have too many. " +
+			"It never deletes an unread one.",
 		Example: "  notification-cleanup preview\n" +
 			"  notification-cleanup run --workers 2 --timeout 2h",
 		Version: version(),
@@ -70,7 +70,7 @@ func newRoot(a *app) *cobra.Command {
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
-			c.Short = "print a script with which a shell completes commands and flags"
+			c.Short = "print a script with which your shell completes commands and flags"
 		}
 	}
 	return root

@@ -24,9 +24,9 @@ func (a *app) runCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "run",
 		GroupID: cleanup,
-		Short:   "clean up, and print the run's record",
+		Short:   "clean up, and print the record of the run",
 		Long: "Plans a run, works on it until nothing is left to delete, and prints its record. " +
-			"What an earlier run has left is done first, as the run that it is.",
+			"If an earlier run with the same limits has not ended, that run is continued first.",
 		Example: "  notification-cleanup run --workers 2 --timeout 2h\n" +
 			"  notification-cleanup run --dry-run",
 		Args: noArguments,

@@ -21,7 +21,7 @@ var scriptTemplate string
 func (a *app) scriptCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "script",
-		Short:   "print for psql what up executes; needs no database",
+		Short:   "print what up would execute, for psql; this needs no database",
 		Example: `  notification-cleanup migrate script | psql "$DATABASE_URL"`,
 		Args:    noArguments,
 		RunE:    a.configured(a.script),

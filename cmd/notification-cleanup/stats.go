@@ -13,7 +13,7 @@ func (a *app) statsCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:     "stats",
 		GroupID: look,
-		Short:   "live notifications, users, users over the limit",
+		Short:   "count live notifications, their users, and the users over the limit",
 		Example: "  notification-cleanup stats --format json",
 		Args:    noArguments,
 		RunE:    a.connected(a.stats),

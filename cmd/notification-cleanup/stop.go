@@ -12,7 +12,7 @@ func (a *app) stopCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:         "stop RUN_ID",
 		GroupID:     control,
-		Short:       "let whoever works on a run end after the batch; the next run goes on from there",
+		Short:       "stop a run after its batch, whoever works on it; the next run continues it",
 		Example:     "  notification-cleanup stop 7",
 		Args:        takesRunID,
 		Annotations: map[string]string{alwaysWrites: "yes"},

@@ -15,7 +15,7 @@ func (a *app) suspendCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:         "suspend REASON",
 		GroupID:     control,
-		Short:       "let nobody clean up until somebody resumes it",
+		Short:       "suspend the cleanup: nobody cleans up until somebody calls resume",
 		Example:     "  notification-cleanup suspend 'until the incident is over'",
 		Args:        takesReason,
 		Annotations: map[string]string{alwaysWrites: "yes"},
@@ -51,7 +51,7 @@ func (a *app) resumeCommand() *cobra.Command {
 	return a.takes(&cobra.Command{
 		Use:         "resume",
 		GroupID:     control,
-		Short:       "end a suspension; the next run goes on with what was left",
+		Short:       "end the suspension; the next run continues what was left",
 		Example:     "  notification-cleanup resume",
 		Args:        noArguments,
 		Annotations: map[string]string{alwaysWrites: "yes"},

@@ -11,7 +11,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		GroupID: install,
-		Short:   "say which version this is",
+		Short:   "show the version of this program",
 		Example: "  notification-cleanup version",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -25,7 +25,7 @@ var descriptions = map[string]description{
 	"MAX_NOTIFICATIONS": {
 		group: rule,
 		value: "N",
-		help:  "live notifications a user may have before the cleanup acts",
+		help:  "live notifications that a user may have",
 	},
 	"MIN_KEEP": {
 		group: rule,
@@ -35,14 +35,14 @@ var descriptions = map[string]description{
 	"MAX_DELETIONS": {
 		group: rule,
 		value: "N",
-		help:  "write nothing and fail where more is to be deleted (default: no limit)",
+		help:  "fail and write nothing if more is to be deleted (default: no limit)",
 	},
 	"CREATE_TABLE": {
-		help: "create a table notifications though another table looks like one",
+		help: "create a table notifications although another table looks like it",
 	},
 	"SUSPEND": {
 		value: "REASON",
-		help:  "suspend the job first, so that the next run does not undo this",
+		help:  "suspend the cleanup first, so that no run deletes the same again",
 	},
 	"LIMIT": {
 		value: "N",
@@ -50,18 +50,18 @@ var descriptions = map[string]description{
 	},
 	"MAX_AGE": {
 		value: "TIME",
-		help:  "unhealthy when no run has finished for longer",
+		help:  "fail if no run has finished for longer",
 	},
 	"DRY_RUN": {
 		help: "say what would be done, and write nothing",
 	},
 	"TOP": {
 		value: "N",
-		help:  "show no more users (default: 20 on a terminal, all elsewhere)",
+		help:  "how many users to show (default: 20 on a terminal, otherwise all)",
 	},
 	"RETENTION": {
 		value: "TIME",
-		help:  "how long deleted notifications can still be restored",
+		help:  "how long a soft-deleted notification can still be restored",
 	},
 	"WORKERS": {
 		group: pace,
@@ -76,12 +76,12 @@ var descriptions = map[string]description{
 	"PAUSE_FACTOR": {
 		group: pace,
 		value: "X",
-		help:  "after each batch rest X times as long as it took",
+		help:  "after each batch, rest X times as long as the batch took",
 	},
 	"MAX_REPLICA_LAG": {
 		group: pace,
 		value: "TIME",
-		help: "before each batch wait until no standby and no logical slot is further behind, " +
+		help: "before each batch, wait until no standby and no slot is further behind, " +
 			"such as 30s (default: no limit)",
 	},
 	"TIMEOUT": {
@@ -92,7 +92,7 @@ var descriptions = map[string]description{
 	"FORMAT": {
 		group:   output,
 		value:   "WORD",
-		help:    "of the result on stdout: text, or json (an object a line)",
+		help:    "of the result on stdout: text, or json (one object a line)",
 		choices: []string{"text", "json", "prometheus"},
 	},
 	"LOG_FORMAT": {
