@@ -1,4 +1,4 @@
-# `make demo` shows the job, `make test` tests it; both install what a bare Debian machine lacks.
+# `make demo` shows the job, `make test` tests it. Both install what a bare Debian machine lacks.
 
 N ?= 200000
 IMAGE ?= notification-cleanup
@@ -16,17 +16,17 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export PATH := $(CURDIR)/.build:$(PATH)
 export RAPID_CHECKS ?= 50
 
-.PHONY: help ## list the targets
+.PHONY: help ## list these targets
 help:
 	@awk -F ' ## ' '/^.PHONY: .* ## / { printf "make %-12s %s\n", substr($$1, 9), $$2 }' \
 		$(MAKEFILE_LIST)
 
-.PHONY: build ## compile notification-cleanup into .build/, static
+.PHONY: build ## compile the program into .build/, as one static file
 build:
 	@mkdir -p .build
 	@CGO_ENABLED=0 go build -buildvcs=auto -ldflags '-s -w' -o .build/ ./cmd/...
 
-.PHONY: image ## a container image of it, with buildah, podman or docker: IMAGE=notification-cleanup
+.PHONY: image ## build a container image IMAGE of the program, with buildah, podman or docker
 image: export GOOS = linux
 image: build
 	@$(builder) build -q -t $(IMAGE) -f cmd/notification-cleanup/Dockerfile .build
@@ -34,11 +34,11 @@ image: build
 builders := buildah podman docker
 builder = $(or $(firstword $(foreach tool,$(builders),$(shell command -v $(tool)))),buildah)
 
-.PHONY: run ## run the cleanup on $DATABASE_URL
+.PHONY: run ## run the cleanup once, on $DATABASE_URL
 run: build
 	@notification-cleanup run
 
-.PHONY: demo ## the whole job on N=200000 made-up notifications, also in $DEMO_DATABASE_URL
+.PHONY: demo ## show the whole job on N=200000 made-up notifications, or in $DEMO_DATABASE_URL
 demo: build postgresql
 	@with-postgres -env DEMO_DATABASE_URL $(MAKE) --no-print-directory demo-steps
 
@@ -68,28 +68,28 @@ demo-steps:
 	$(call step,notification-cleanup stats)
 
 # BEFORE=folder names a checkout of an earlier version, whose procedure is measured too.
-.PHONY: bench ## compare N=1000000 with the physical limit and with what people run today
+.PHONY: bench ## compare with the physical limit, and with what people run today; N=1000000
 bench: build postgresql
 	@DATABASE_URL= with-postgres -durable \
 		go run ./sql/bench -n $(N) -rounds $(ROUNDS) -before '$(BEFORE)'
 
-.PHONY: bench-pace ## an application beside runs that rest, N=1000000
+.PHONY: bench-pace ## measure an application beside runs that rest; N=1000000
 bench-pace: build postgresql
 	@DATABASE_URL= with-postgres -durable go run ./sql/bench -pace -n $(N) -rounds $(ROUNDS)
 
-.PHONY: bench-large ## the same on N=10000000, max_wal_size 8 and 1 GB, and a thin night
+.PHONY: bench-large ## bench with max_wal_size 8 and 1 GB, and with little to delete; N=10000000
 bench-large: build postgresql
 	@DATABASE_URL= with-postgres -durable go run ./sql/bench -large -n $(N) -before '$(BEFORE)'
 
-.PHONY: bench-huge ## a deleted row on N=50000000, KEYS=uuid, or bigint in the order of time
+.PHONY: bench-huge ## measure a row with KEYS=uuid, or bigint in the order of time; N=50000000
 bench-huge: build postgresql
 	@DATABASE_URL= with-postgres -durable go run ./sql/bench -huge -n $(N) -keys $(KEYS)
 
-.PHONY: bench-growth ## a row by the number of users over the limit, and by partitions, N=2000000
+.PHONY: bench-growth ## measure a row by users over the limit, and by partitions; N=2000000
 bench-growth: build postgresql
 	@DATABASE_URL= with-postgres -durable go run ./sql/bench -growth -n $(N)
 
-.PHONY: bench-citus ## one node with a cluster of three, N=1000000 notifications
+.PHONY: bench-citus ## compare one server with a Citus cluster of three nodes; N=1000000
 bench-citus: build postgresql
 	@DATABASE_URL= with-postgres -durable -citus go run ./sql/bench -citus -n $(N)
 
@@ -99,7 +99,7 @@ pictures: build postgresql
 	@DATABASE_URL= with-postgres sh -c \
 		'$(demo_database) && go run ./sql/pictures -terminal sql/pictures'
 
-.PHONY: psql ## a psql shell on a throw-away database with N=200000 made-up notifications
+.PHONY: psql ## start psql on a throw-away database with N=200000 made-up notifications
 psql: build postgresql
 	@DATABASE_URL= with-postgres sh -c '$(demo_database) && psql "$$DATABASE_URL"'
 
@@ -114,35 +114,35 @@ go_test = with-postgres -env TEST_DATABASE_URL go test -count=1 -p 2
 # The suites of the SQL. Which of them TEST_ONLY means, each says in its main_test.go.
 suites = $$(go list ./sql/test/... | grep -v /mutate$$)
 
-.PHONY: test ## all tests, on a throw-away server or $TEST_DATABASE_URL
+.PHONY: test ## run all tests, on a throw-away server or on $TEST_DATABASE_URL
 test: build german pg-cron pgbouncer .build/goose
 	@$(go_test) ./...
 
-.PHONY: test-short ## without the slow ones, with fewer random cases
+.PHONY: test-short ## run the tests without the slow ones, and with fewer random cases
 test-short: build german pg-cron pgbouncer .build/goose
 	@$(go_test) -short ./...
 
-.PHONY: test-long ## 10,000 random sequences, 400 kills, odd databases, load, a full disk
+.PHONY: test-long ## run long tests: random sequences, kills, odd settings, load, a full disk
 test-long: build postgresql german
 	@TEST_ONLY=long $(go_test) -timeout 1h $(suites) -rounds $(ROUNDS)
 
-.PHONY: test-matrix ## all tests on VERSIONS='14 15 16 17 18', from npm
+.PHONY: test-matrix ## run all tests on VERSIONS='14 15 16 17 18', with servers from npm
 test-matrix: build postgresql german pgbouncer .build/goose
 	@VERSIONS='$(VERSIONS)' .ci/matrix $(MAKE) --no-print-directory test
 
 test-citus: ROUNDS = 3
 test-citus: export RAPID_CHECKS = 150
 
-.PHONY: test-citus ## the model, interleavings, kills and the recipe on a Citus cluster, see PG_BIN
+.PHONY: test-citus ## run the tests for Citus on a cluster; PG_BIN has to have Citus
 test-citus: build
 	@TEST_ONLY=citus TEST_DATABASE_URL= with-postgres -citus -env TEST_DATABASE_URL \
 		go test -count=1 -timeout 1h -p 1 -parallel 3 $(suites) -rounds $(ROUNDS)
 
-.PHONY: mutate ## break clauses, a test must go red each time; ONLY=regexp, JOBS=2
+.PHONY: mutate ## break clauses one by one, each time a test must fail; ONLY=regexp, JOBS=2
 mutate: build german pg-cron .build/goose
 	@go run ./sql/test/mutate -jobs $(JOBS) -only '$(value ONLY)'
 
-.PHONY: lint ## gofmt, go vet, staticcheck, go mod tidy, plpgsql_check
+.PHONY: lint ## check with gofmt, go vet, staticcheck, go mod tidy and plpgsql_check
 lint: build plpgsql-check
 	@test -z "$$(gofmt -l cmd migrations sql)" || { gofmt -d cmd migrations sql; exit 1; }
 	@go mod tidy -diff
@@ -155,16 +155,16 @@ lint: build plpgsql-check
 fmt:
 	@gofmt -w cmd migrations sql
 
-.PHONY: snapshot ## freeze the routines of sql/ into their migration
+.PHONY: snapshot ## copy the routines of sql/ into their migration
 snapshot:
 	@.ci/snapshot
 
-.PHONY: verify ## check the frozen copies of sql/, and that each mutant finds what it changes
+.PHONY: verify ## check these copies, and that each mutant finds the text that it changes
 verify:
 	@.ci/snapshot --check
 	@go run ./sql/test/mutate -check
 
-.PHONY: release ## make all migrations final, as they are
+.PHONY: release ## note the checksums of all migrations: from then on none may change
 release: verify
 	@.ci/snapshot --release
 
