@@ -124,7 +124,7 @@ func (h health) metrics(healthy bool) []metric {
 		{"runs_unfinished", "Runs of the last 36 hours without an end.", float64(h.RunsUnfinished)},
 		{"notifications_to_vacuum", "Notifications deleted since the last VACUUM.",
 			float64(h.NotificationsToVacuum)},
-		{"notifications_refused", "Notifications that refused an undo or a purge within a day.",
+		{"notifications_refused", "Notifications whose undo or purge was refused within a day.",
 			float64(h.NotificationsRefused)},
 	}
 	if h.LastFinishedAt != nil {

@@ -58,7 +58,7 @@ func (a *app) migrateCommand() *cobra.Command {
 			Use:   "adopt",
 			Short: "adopt the table again, after a column was altered or the schema renamed",
 			Long: "Adopts the table as it is now, after id, user_id or created_at was altered, or the " +
-				"schema was renamed: makes types, routines and queue anew. It keeps the history, the " +
+				"schema was renamed: replaces types, routines and queue. It keeps the history, the " +
 				"grants and a suspension, and gives up a run that has not ended.",
 			Example:     "  notification-cleanup migrate adopt",
 			Args:        noArguments,
