@@ -29,9 +29,9 @@ SELECT set_config(
 SET LOCAL citus.enable_ddl_propagation = off;
 
 -- frozen copy of sql/rights/refuse_namesakes.sql
--- Frozen at the beginning of the routines' migration: an upgrade that brings a new routine finds the
--- name taken, and leaves everything as it was. What an installation would find, the first migration
--- looks for, and says together with all else.
+-- Frozen at the beginning of the routines' migration: an upgrade that brings a new routine finds
+-- the name taken, and leaves everything as it was. What an installation would find, the first
+-- migration looks for, and says together with all else.
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -361,8 +361,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION note_shard_files(bigint) IS
-    'For open_notification_cleanup(): notes the files of the tables on the workers of Citus in which '
-    'the batches of a run lie.';
+    'For open_notification_cleanup(): notes the files of the tables on the workers of Citus in '
+    'which the batches of a run lie.';
 -- end of sql/citus/note_shard_files.sql
 
 -- frozen copy of sql/citus/notification_deleted_shards.sql
@@ -471,8 +471,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_shard_file(notification_user_id[], oid) IS
-    'The file of this table on a worker of Citus, or of the one in which notifications of these users '
-    'lie now; NULL where there are none.';
+    'The file of this table on a worker of Citus, or of the one in which notifications of these '
+    'users lie now; NULL where there are none.';
 -- end of sql/citus/notification_shard_file.sql
 
 -- frozen copy of sql/citus/notification_shards.sql
@@ -551,8 +551,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION pin_tid_scans_on_workers() IS
-    'For the functions that carry the same settings on the coordinator: sets them on the workers of '
-    'Citus as well.';
+    'For the functions that carry the same settings on the coordinator: sets them on the workers '
+    'of Citus as well.';
 -- end of sql/citus/pin_tid_scans_on_workers.sql
 
 -- frozen copy of sql/citus/spread_batches_over_shards.sql
@@ -1096,8 +1096,8 @@ INTO
     v_found,
     v_advice
 FROM (
--- sql/doctor/check_grants.sql: who else may use what is ours. Roles that clean up, undo or watch are
--- meant to; PUBLIC is not, nor is a privilege that no use takes, which comes from a GRANT ALL.
+-- sql/doctor/check_grants.sql: who else may use what is ours. Roles that clean up, undo or watch
+-- are meant to; PUBLIC is not, nor is a privilege that no use takes, which comes from a GRANT ALL.
 WITH by_use AS MATERIALIZED (
     SELECT
         p.object_id,
@@ -1202,7 +1202,10 @@ SELECT
     string_agg(
         format('%s may ', g.grantee) || concat_ws(
             ', ',
-            'execute ' || CASE WHEN g.routines > 3 THEN g.routines || ' routines' ELSE g.executes END,
+            'execute ' || CASE
+                WHEN g.routines > 3 THEN g.routines || ' routines'
+                ELSE g.executes
+            END,
             'read ' || g.reads,
             'write ' || g.writes
         ),
@@ -1230,8 +1233,8 @@ INTO
     v_found,
     v_advice
 FROM (
--- sql/doctor/check_schemas.sql: whoever may create a function or an operator where our routines look
--- for theirs has it executed as whoever cleans up.
+-- sql/doctor/check_schemas.sql: whoever may create a function or an operator where our routines
+-- look for theirs has it executed as whoever cleans up.
 SELECT
     CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
     string_agg(
@@ -1275,8 +1278,8 @@ SELECT
     ) AS found,
     string_agg(
         format(
-            'To make them anew: SCHEMA=%L notification-cleanup migrate adopt. To remove them: migrate '
-            'down.',
+            'To make them anew: SCHEMA=%L notification-cleanup migrate adopt. To remove them: '
+            'migrate down.',
             s.schema_name
         ),
         ' '
@@ -1460,7 +1463,8 @@ SELECT
         '; '
         ORDER BY r.operation
     ) AS found,
-    'Mend that: SELECT * FROM notification_cleanup_refused; tells which. They are tried again after '
+    'Mend that: SELECT * FROM notification_cleanup_refused; tells which. They are tried again '
+    'after '
     'a day, or at once when these rows are deleted.' AS advice
 FROM refused AS r
 ) AS result;
@@ -1759,7 +1763,11 @@ WITH ahead AS (
 )
 SELECT
     CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
-    string_agg(format('run %s is of the future, %s', a.id, a.noted_at), '; ' ORDER BY a.id) AS found,
+    string_agg(
+        format('run %s is of the future, %s', a.id, a.noted_at),
+        '; '
+        ORDER BY a.id
+    ) AS found,
     'Is the clock of the server right? Where it was ahead: what those runs deleted is kept until '
     'then, and purged later.' AS advice
 FROM ahead AS a
@@ -2350,8 +2358,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cleanup_indexes() IS
-E'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
-'purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
+E'For each table or partition behind notifications, and each purpose (live: find and rank; '
+'deleted: purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
 'a view of several tables does not tell.
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
 'partitions to come. In psql: '
@@ -2418,8 +2426,8 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cron_jobs() IS
 'The jobs of pg_cron in this database that clean up, purge or forget old runs, of those that the '
-'caller may see, with the status and the message of their last run; none where the extension is not, '
-'nor for whoever may not use its schema.';
+'caller may see, with the status and the message of their last run; none where the extension is '
+'not, nor for whoever may not use its schema.';
 -- end of sql/doctor/notification_cron_jobs.sql
 
 -- frozen copy of sql/doctor/notification_foreign_keys.sql
@@ -3366,7 +3374,8 @@ BEGIN
             );
         IF v_open.stopped_at IS NOT NULL THEN
             RAISE NOTICE
-                'run %: stopped by stop_notification_cleanup(), the next call of the job continues it',
+                'run %: stopped by stop_notification_cleanup(), the next call of the job continues '
+                'it',
                 await_cleanup_pace.run_id;
             v_result := 'stopped';
             EXIT;
@@ -3416,9 +3425,9 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION await_cleanup_pace(bigint, timestamptz) IS
-    'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline has '
-    'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run, '
-    'or suspended all.';
+    'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline '
+    'has passed before, for the reason that a notice gave; stopped, when somebody has stopped the '
+    'run, or suspended all.';
 -- end of sql/pace/await_cleanup_pace.sql
 
 -- frozen copy of sql/pace/check_cleanup_pace.sql
@@ -3463,8 +3472,8 @@ COMMENT ON FUNCTION check_cleanup_pace(double precision, interval) IS
 -- end of sql/pace/check_cleanup_pace.sql
 
 -- frozen copy of sql/pace/cleanup_suspension.sql
--- Since when, by whom and why the job is suspended, as words to be put into a sentence; NULL where it
--- is not:
+-- Since when, by whom and why the job is suspended, as words to be put into a sentence; NULL where
+-- it is not:
 --
 --     SELECT cleanup_suspension();
 -- +goose StatementBegin
@@ -3641,8 +3650,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION pace_notification_cleanup(bigint, double precision, interval) IS
-    'Sets pause_factor and max_replica_lag of a run that has not ended, from its next batch on: see '
-    'plan_notification_cleanup(). Returns whether the run had anything left.';
+    'Sets pause_factor and max_replica_lag of a run that has not ended, from its next batch on: '
+    'see plan_notification_cleanup(). Returns whether the run had anything left.';
 -- end of sql/pace/pace_notification_cleanup.sql
 
 -- frozen copy of sql/pace/resume_notification_cleanup.sql
@@ -3746,8 +3755,9 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION suspend_notification_cleanup(text) IS
     'Suspends the job: until resume_notification_cleanup() nobody plans or continues a run, and '
-    'whoever works on one ends after the batch, with a notice that gives the reason. Undo and purge '
-    'go on. Returns whether it was not suspended before; where it was, the new reason counts.';
+    'whoever works on one ends after the batch, with a notice that gives the reason. Undo and '
+    'purge go on. Returns whether it was not suspended before; where it was, the new reason '
+    'counts.';
 -- end of sql/pace/suspend_notification_cleanup.sql
 
 -- frozen copy of sql/rights/check_calling_schema.sql
@@ -3755,9 +3765,9 @@ COMMENT ON FUNCTION suspend_notification_cleanup(text) IS
 --
 --     SELECT check_calling_schema();
 --
--- No routine knows the schema in which it stands. But among those that call this one, a routine that
--- is not found by the path is named with its schema. Only the procedure has no path of its own: it
--- says which one is found by its caller's.
+-- No routine knows the schema in which it stands. But among those that call this one, a routine
+-- that is not found by the path is named with its schema. Only the procedure has no path of its
+-- own: it says which one is found by its caller's.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION check_calling_schema(procedure_found regprocedure DEFAULT NULL)
 RETURNS void
@@ -3791,13 +3801,13 @@ BEGIN
                 current_schema()
             ),
             DETAIL = format(
-                'Schema %I was renamed, and its routines still look for its former name. Nothing was '
-                'changed.',
+                'Schema %I was renamed, and its routines still look for its former name. Nothing '
+                'was changed.',
                 v_stray
             ),
             HINT = format(
-                'Make them anew: SCHEMA=%L notification-cleanup migrate adopt. Or remove them, with '
-                'migrate down.',
+                'Make them anew: SCHEMA=%L notification-cleanup migrate adopt. Or remove them, '
+                'with migrate down.',
                 v_stray
             );
     END IF;
@@ -3906,8 +3916,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cleanup_grants(regrole, text[]) IS
-E'The GRANT statements that a role needs for some uses: clean up, undo, purge, watch (doctor, health, '
-'history), schedule (with pg_cron) and replicas (max_replica_lag). In psql as the owner: '
+E'The GRANT statements that a role needs for some uses: clean up, undo, purge, watch (doctor, '
+'health, history), schedule (with pg_cron) and replicas (max_replica_lag). In psql as the owner: '
 'SELECT notification_cleanup_grants(''cleaner'', ''{clean up, undo}'') \\gexec';
 -- end of sql/rights/notification_cleanup_grants.sql
 
@@ -4211,14 +4221,14 @@ FROM needed AS n
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cleanup_privileges() IS
-'Every privilege that a use takes: clean up, undo, purge, watch, schedule (with pg_cron, beside what '
-'its jobs do) and replicas (for max_replica_lag). For notification_cleanup_grants(), which is what '
-'to call.';
+'Every privilege that a use takes: clean up, undo, purge, watch, schedule (with pg_cron, beside '
+'what its jobs do) and replicas (for max_replica_lag). For notification_cleanup_grants(), which is '
+'what to call.';
 -- end of sql/rights/notification_cleanup_privileges.sql
 
 -- frozen copy of sql/rights/notification_schema_creators.sql
--- Who may put a function or an operator where our routines look for theirs: what matches better than
--- that of PostgreSQL, such as div(numeric, bigint), is executed as whoever cleans up.
+-- Who may put a function or an operator where our routines look for theirs: what matches better
+-- than that of PostgreSQL, such as div(numeric, bigint), is executed as whoever cleans up.
 --
 --     SELECT * FROM notification_schema_creators();
 -- +goose StatementBegin
@@ -4257,8 +4267,8 @@ ORDER BY
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_schema_creators() IS
-'Who may create objects in the schemas of the search_path that our routines have, beside the owners '
-'of these schemas, the owner of our tables and superusers. There should be nobody.';
+'Who may create objects in the schemas of the search_path that our routines have, beside the '
+'owners of these schemas, the owner of our tables and superusers. There should be nobody.';
 -- end of sql/rights/notification_schema_creators.sql
 
 -- frozen copy of sql/rights/notification_stray_schemas.sql
@@ -4421,7 +4431,8 @@ BEGIN
         END,
         CASE
             WHEN run.id IS NOT NULL THEN format('run %s deleted it', run.id)
-            WHEN i.deleted_at IS NOT NULL THEN 'somebody else deleted it: no run has this deleted_at'
+            WHEN i.deleted_at IS NOT NULL
+            THEN 'somebody else deleted it: no run has this deleted_at'
             WHEN i.status IS NULL THEN 'it has no status'
             WHEN i.status <> 'read' THEN format('it is %s', i.status)
             WHEN i.created_at IS NULL THEN 'it has no created_at'
@@ -4450,11 +4461,11 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION explain_notification_cleanup(notification_user_id, integer, integer) IS
-    'A row a notification of this user, newest first. fate: stays, would go (with the next run that '
-    'has these limits), went (with the run run_id), or deleted (by somebody else, or by a run that '
-    'is no longer in the history). newest: its rank among the read ones that the rule counts. Reads '
-    'only; works on a hot standby. What was deleted is found by the application''s own index on the '
-    'user; without one it reads the table.';
+    'A row a notification of this user, newest first. fate: stays, would go (with the next run '
+    'that has these limits), went (with the run run_id), or deleted (by somebody else, or by a run '
+    'that is no longer in the history). newest: its rank among the read ones that the rule counts. '
+    'Reads only; works on a hot standby. What was deleted is found by the application''s own index '
+    'on the user; without one it reads the table.';
 -- end of sql/rule/explain_notification_cleanup.sql
 
 -- frozen copy of sql/rule/notification_crowds.sql
@@ -4891,8 +4902,8 @@ BEGIN
             MESSAGE = format('no cleanup run %s', coalesce(check_run_id.run_id::text, 'NULL')),
             DETAIL = 'There never was one, or somebody has removed its record, and with that what '
                 'the run had left.',
-            HINT = 'run_id takes an id of notification_cleanup_runs. The next call of the job plans '
-                'anew.';
+            HINT = 'run_id takes an id of notification_cleanup_runs. The next call of the job '
+                'plans anew.';
     END IF;
 END
 $$;
@@ -5118,9 +5129,9 @@ $$;
 COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
     'Does one batch of a run of plan_notification_cleanup(), and returns how many notifications it '
     'deleted; skips rows that somebody holds. Call it until it is NULL, each time in a transaction '
-    'of its own: the run has ended then, or was stopped or given up. 0 also means that others are at '
-    'work on all that is left, that the batch gave way to the application and comes again, or that '
-    'it is not yet time for one: a notice says why.';
+    'of its own: the run has ended then, or was stopped or given up. 0 also means that others are '
+    'at work on all that is left, that the batch gave way to the application and comes again, or '
+    'that it is not yet time for one: a notice says why.';
 -- end of sql/run/cleanup_next_batch.sql
 
 -- frozen copy of sql/run/cleanup_notifications.sql
@@ -5150,7 +5161,8 @@ BEGIN
                 'cleanup_notifications() has lost its tables, which were in schema %s',
                 split_part(current_setting('search_path'), ', ', 1)
             ),
-            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
+            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate '
+                'adopt.';
     END IF;
     PERFORM check_cleanup_limits(
         cleanup_notifications.max_notifications,
@@ -5186,15 +5198,14 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) IS
-    'Soft-deletes, for every user with more than max_notifications live notifications, all read ones '
-    'except the min_keep newest, in one transaction; skips rows that somebody holds. '
-    'Returns the record of the run: SELECT * FROM cleanup_notifications(). '
-    'user_ids: only those of the list who are over the limit. '
-    'max_deletions: where more is to be deleted, nothing is written, and the call fails with NC001. '
-    'Look before with preview_notification_cleanup(), undo with restore_notifications(id). '
-    'NULL, with a notice, while the cleanup is suspended. '
-    'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
-    'deletes until its end.';
+    'Soft-deletes, for every user with more than max_notifications live notifications, all read '
+    'ones except the min_keep newest, in one transaction; skips rows that somebody holds. Returns '
+    'the record of the run: SELECT * FROM cleanup_notifications(). user_ids: only those of the '
+    'list who are over the limit. max_deletions: where more is to be deleted, nothing is written, '
+    'and the call fails with NC001. Look before with preview_notification_cleanup(), undo with '
+    'restore_notifications(id). NULL, with a notice, while the cleanup is suspended. On a table in '
+    'use CALL cleanup_notifications_in_batches() instead: this one holds what it deletes until its '
+    'end.';
 -- end of sql/run/cleanup_notifications.sql
 
 -- frozen copy of sql/run/cleanup_notifications_in_batches.sql
@@ -5261,7 +5272,8 @@ BEGIN
                 'cleanup_notifications_in_batches() has lost its tables, which were in schema %s',
                 split_part(current_setting('search_path'), ', ', 1)
             ),
-            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
+            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate '
+                'adopt.';
     END IF;
     PERFORM check_calling_schema(v_found);
     IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
@@ -5354,11 +5366,12 @@ COMMENT ON PROCEDURE
         integer, integer, integer, interval, double precision, interval, bigint
     )
 IS
-    'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and a '
-    'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor, '
+    'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and '
+    'a NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor, '
     'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against '
-    'time_limit. CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
-    'call with the same limits does first; two calls at the same time share the work.';
+    'time_limit. CALL it alone, not inside a transaction. What it leaves when it is stopped or '
+    'killed, the next call with the same limits does first; two calls at the same time share the '
+    'work.';
 -- end of sql/run/cleanup_notifications_in_batches.sql
 
 -- frozen copy of sql/run/cleanup_run_ids_repair.sql
@@ -5487,8 +5500,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION close_notification_cleanup(bigint) IS
-    'For cleanup_next_batch(): closes a run of which all batches are done. False: another session is '
-    'at it.';
+    'For cleanup_next_batch(): closes a run of which all batches are done. False: another session '
+    'is at it.';
 -- end of sql/run/close_notification_cleanup.sql
 
 -- frozen copy of sql/run/continue_notification_cleanup.sql
@@ -5649,8 +5662,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]) IS
-    'Of the missed notifications of a batch: how many somebody held (skipped), how many the run had '
-    'deleted already (deleted_before), and the users of those that were left.';
+    'Of the missed notifications of a batch: how many somebody held (skipped), how many the run '
+    'had deleted already (deleted_before), and the users of those that were left.';
 -- end of sql/run/explain_cleanup_shortfall.sql
 
 -- frozen copy of sql/run/give_up_notification_cleanup.sql
@@ -5709,8 +5722,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION keep_cleanup_run(bigint) IS
-    'For cleanup_next_batch(), which is what to call: nobody can remove the record of the run until '
-    'the transaction has ended.';
+    'For cleanup_next_batch(), which is what to call: nobody can remove the record of the run '
+    'until the transaction has ended.';
 -- end of sql/run/keep_cleanup_run.sql
 
 -- frozen copy of sql/run/open_notification_cleanup.sql
@@ -5877,15 +5890,15 @@ $$;
 COMMENT ON FUNCTION
     plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
 IS
-    'Opens a run in batches of batch_size notifications, for cleanup_next_batch(id), and returns its '
-    'record; it has ended already where there is nothing to delete. Returns instead a run with the '
-    'same limits that has not ended, if there is one: do its batches, then plan again. One whose '
-    'last batch is older than 36 hours is given up. pause_factor: after each batch rest so many '
-    'times as long as it took. max_replica_lag: before each batch wait until no standby, no logical '
-    'slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of '
-    'several callers of one run the last one''s pace counts. max_deletions: where more is to be '
-    'deleted, nothing is written, and the call fails with NC001. NULL, with a notice, while the '
-    'cleanup is suspended.';
+    'Opens a run in batches of batch_size notifications, for cleanup_next_batch(id), and returns '
+    'its record; it has ended already where there is nothing to delete. Returns instead a run with '
+    'the same limits that has not ended, if there is one: do its batches, then plan again. One '
+    'whose last batch is older than 36 hours is given up. pause_factor: after each batch rest so '
+    'many times as long as it took. max_replica_lag: before each batch wait until no standby, no '
+    'logical slot and no slot of a standby that is away is further behind; needs '
+    'pg_read_all_stats. Of several callers of one run the last one''s pace counts. max_deletions: '
+    'where more is to be deleted, nothing is written, and the call fails with NC001. NULL, with a '
+    'notice, while the cleanup is suspended.';
 -- end of sql/run/plan_notification_cleanup.sql
 
 -- frozen copy of sql/run/queue_notification_cleanup.sql
@@ -5929,8 +5942,8 @@ BEGIN
             array_agg(c.user_id) AS users,
             array_agg(c.total) AS totals,
             -- Each batch is a subtransaction, and more than 64 of them in one transaction slow down
-            -- every other session. An array has room for a million rows of any key. Smaller ones are
-            -- faster: a batch of 100,000 costs a fifth more a row, for its memory.
+            -- every other session. An array has room for a million rows of any key. Smaller ones
+            -- are faster: a batch of 100,000 costs a fifth more a row, for its memory.
             coalesce(
                 queue_notification_cleanup.batch_size,
                 least(greatest(10000, sum(c.total)::bigint / 60), 1000000)
@@ -6269,8 +6282,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION settle_notification_cleanup(bigint) IS
-    'For close_notification_cleanup() and give_up_notification_cleanup(): removes the queue of a run '
-    'after waiting for batches in flight, and writes users_cleaned and users_still_over_limit. '
+    'For close_notification_cleanup() and give_up_notification_cleanup(): removes the queue of a '
+    'run after waiting for batches in flight, and writes users_cleaned and users_still_over_limit. '
     'Returns whether there was a queue.';
 -- end of sql/run/settle_notification_cleanup.sql
 
@@ -6300,9 +6313,9 @@ SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 -- By place and by nothing else (one Tid Scan of all places of the list, which the hash join then
 -- matches with the list), whatever the statistics say. Switching the other ways off is not enough
--- without statistics, and on PostgreSQL 18; pinned by costs as well it is. A nested loop would begin
--- a Tid Scan for each row, and each of those asks the system for the size of the table: half as
--- much time again.
+-- without statistics, and on PostgreSQL 18; pinned by costs as well it is. A nested loop would
+-- begin a Tid Scan for each row, and each of those asks the system for the size of the table: half
+-- as much time again.
 SET enable_tidscan = on
 SET enable_nestloop = off
 SET enable_hashjoin = on
@@ -6404,7 +6417,8 @@ BEGIN
             WHEN c.soft_deleted < cardinality(v_batch.places)
             THEN ARRAY(
                 SELECT listed.number
-                FROM generate_series(1::bigint, cardinality(v_batch.places)::bigint) AS listed (number)
+                FROM generate_series(1::bigint, cardinality(v_batch.places)::bigint)
+                    AS listed (number)
                 WHERE listed.number NOT IN (SELECT s.number FROM soft_deleted AS s)
             )
         END,
@@ -6481,8 +6495,8 @@ BEGIN
     IF v_tables IS NOT NULL THEN
         RAISE WARNING USING
             MESSAGE = 'no valid index serves the cleanup on ' || v_tables,
-            HINT = E'notification-cleanup migrate up builds it, or prints what the table behind a view '
-                'lacks. In psql: SELECT statement FROM notification_cleanup_indexes() '
+            HINT = E'notification-cleanup migrate up builds it, or prints what the table behind a '
+                'view lacks. In psql: SELECT statement FROM notification_cleanup_indexes() '
                 'WHERE statement IS NOT NULL \\gexec';
     END IF;
 END
@@ -6543,15 +6557,16 @@ BEGIN
                 v_problems
             ),
             DETAIL = 'Nothing was changed.',
-            HINT = 'Undo that, or adopt the table as it is now: notification-cleanup migrate adopt.';
+            HINT = 'Undo that, or adopt the table as it is now: notification-cleanup migrate '
+                'adopt.';
     END IF;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION check_notification_columns() IS
     'Raises datatype_mismatch (42804) where a column of notifications is missing, or no longer of '
-    'the type and collation that it had when the cleanup was installed. A length or a precision may '
-    'have changed.';
+    'the type and collation that it had when the cleanup was installed. A length or a precision '
+    'may have changed.';
 -- end of sql/types/check_notification_columns.sql
 
 -- frozen copy of sql/types/notification_column_problems.sql
@@ -6672,8 +6687,8 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_column_problems() IS
     'Each column of notifications that is missing, or of another type or collation than when the '
-    'cleanup was installed, in words: both types and which column. For check_notification_columns() '
-    'and the doctor.';
+    'cleanup was installed, in words: both types and which column. For '
+    'check_notification_columns() and the doctor.';
 -- end of sql/types/notification_column_problems.sql
 
 -- frozen copy of sql/undo/check_delete_rules.sql
@@ -6710,8 +6725,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION check_delete_rules() IS
-    'For purge_notifications(): raises object_not_in_prerequisite_state (55000) where a rule of the '
-    'application does something else instead of DELETE.';
+    'For purge_notifications(): raises object_not_in_prerequisite_state (55000) where a rule of '
+    'the application does something else instead of DELETE.';
 -- end of sql/undo/check_delete_rules.sql
 
 -- frozen copy of sql/undo/find_listed_notifications.sql
@@ -6806,8 +6821,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_updates_are_followed() IS
-    'For restore_listed_notifications(): whether a trigger of the application fires after an UPDATE '
-    'of notifications.';
+    'For restore_listed_notifications(): whether a trigger of the application fires after an '
+    'UPDATE of notifications.';
 -- end of sql/undo/notification_updates_are_followed.sql
 
 -- frozen copy of sql/undo/purge_listed_notifications.sql
@@ -6876,8 +6891,9 @@ COMMENT ON FUNCTION
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     )
 IS
-    'For restore_or_purge(), and to try one: deletes the listed notifications that are soft-deleted '
-    'and still where they are said to lie, and returns the positions of those that are gone then.';
+    'For restore_or_purge(), and to try one: deletes the listed notifications that are '
+    'soft-deleted and still where they are said to lie, and returns the positions of those that '
+    'are gone then.';
 -- end of sql/undo/purge_listed_notifications.sql
 
 -- frozen copy of sql/undo/purge_next_batch.sql
@@ -6993,9 +7009,9 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION purge_next_batch(interval, integer) IS
-    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
-    'retention ago, and returns how many. Call it until it is NULL, each time in a transaction of '
-    'its own: 0 means that all it tried refused, which it has noted in '
+    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer '
+    'than retention ago, and returns how many. Call it until it is NULL, each time in a '
+    'transaction of its own: 0 means that all it tried refused, which it has noted in '
     'notification_cleanup_refused, and that the next call goes on behind these.';
 -- end of sql/undo/purge_next_batch.sql
 
@@ -7022,9 +7038,9 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION purge_notifications(interval, integer) IS
-    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
-    'retention ago, and returns how many; never a live one, and never waits for a row lock. It steps '
-    'over what a foreign key or a trigger refuses, with a warning and a row in '
+    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer '
+    'than retention ago, and returns how many; never a live one, and never waits for a row lock. '
+    'It steps over what a foreign key or a trigger refuses, with a warning and a row in '
     'notification_cleanup_refused. What is purged cannot be restored.';
 -- end of sql/undo/purge_notifications.sql
 
@@ -7062,8 +7078,8 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION refused_notifications(text, timestamptz, timestamptz) IS
-    'For restore_next_batch() and purge_notifications(): the notifications, deleted at such a time, '
-    'that they step over, because these have refused within the last day.';
+    'For restore_next_batch() and purge_notifications(): the notifications, deleted at such a '
+    'time, that they step over, because these have refused within the last day.';
 -- end of sql/undo/refused_notifications.sql
 
 -- frozen copy of sql/undo/restore_batch.sql
@@ -7210,8 +7226,8 @@ COMMENT ON FUNCTION restore_batch(bigint, integer, integer) IS
 -- end of sql/undo/restore_batch.sql
 
 -- frozen copy of sql/undo/restore_listed_notifications.sql
--- Restores the listed notifications, which the caller has locked, and returns the positions of those
--- that are live then. All or none: whatever refuses one of them is an error.
+-- Restores the listed notifications, which the caller has locked, and returns the positions of
+-- those that are live then. All or none: whatever refuses one of them is an error.
 --
 --     SELECT restore_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
 -- +goose StatementBegin
@@ -7320,8 +7336,8 @@ COMMENT ON FUNCTION
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     )
 IS
-    'For restore_or_purge(), and to try one: clears deleted_at of the listed notifications that are '
-    'still where they are said to lie, and returns the positions of those that are live then.';
+    'For restore_or_purge(), and to try one: clears deleted_at of the listed notifications that '
+    'are still where they are said to lie, and returns the positions of those that are live then.';
 -- end of sql/undo/restore_listed_notifications.sql
 
 -- frozen copy of sql/undo/restore_next_batch.sql
@@ -7360,13 +7376,13 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
-    'Undoes the next batch_size notifications of one run, in the order of the table, and returns how '
-    'many. The first call gives up the batches that the run has left, after waiting for those in '
-    'flight.
-Call it until it is NULL, each time in a transaction of its own. It steps over what a constraint or '
-    'a trigger refuses, with a warning and a row in notification_cleanup_refused. It skips what '
-    'another session holds, and waits for one of those when nothing else is left. 0 means that this '
-    'one has changed or gone meanwhile, or that all of the batch refused.';
+    'Undoes the next batch_size notifications of one run, in the order of the table, and returns '
+    'how many. The first call gives up the batches that the run has left, after waiting for those '
+    'in flight.
+Call it until it is NULL, each time in a transaction of its own. It steps over what a constraint '
+    'or a trigger refuses, with a warning and a row in notification_cleanup_refused. It skips what '
+    'another session holds, and waits for one of those when nothing else is left. 0 means that '
+    'this one has changed or gone meanwhile, or that all of the batch refused.';
 -- end of sql/undo/restore_next_batch.sql
 
 -- frozen copy of sql/undo/restore_notifications.sql
@@ -7416,7 +7432,8 @@ BEGIN
                 ),
                 DETAIL = 'What refuses is found by trying ever smaller parts, and '
                     || v_max_attempts || ' attempts did not suffice. Nothing was restored.',
-                HINT = 'Call restore_next_batch() until it is NULL, or notification-cleanup restore.';
+                HINT = 'Call restore_next_batch() until it is NULL, or notification-cleanup '
+                    'restore.';
         END IF;
     END LOOP;
     RETURN v_restored;
@@ -7424,10 +7441,11 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION restore_notifications(bigint) IS
-    'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for '
-    'those in flight, clears deleted_at on exactly the rows it deleted that are still there, and '
-    'returns how many. It steps over what a constraint or a trigger refuses, with a warning and a '
-    'row in notification_cleanup_refused; where too many refuse, it fails and changes nothing. Raise '
+    'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting '
+    'for those in flight, clears deleted_at on exactly the rows it deleted that are still there, '
+    'and returns how many. It steps over what a constraint or a trigger refuses, with a warning '
+    'and a row in notification_cleanup_refused; where too many refuse, it fails and changes '
+    'nothing. Raise '
     'max_notifications first, or the next run deletes them again.
 On a table in use call restore_next_batch() instead: this holds what it restores until its end.';
 -- end of sql/undo/restore_notifications.sql
@@ -7587,9 +7605,9 @@ COMMENT ON FUNCTION
         timestamptz[]
     )
 IS
-    'For restore_next_batch() and purge_notifications(), which are what to call: restores or purges '
-    'the listed notifications, and returns how many it has done, how many refused and were noted, '
-    'and how many attempts that took.';
+    'For restore_next_batch() and purge_notifications(), which are what to call: restores or '
+    'purges the listed notifications, and returns how many it has done, how many refused and were '
+    'noted, and how many attempts that took.';
 -- end of sql/undo/restore_or_purge.sql
 
 -- frozen copy of sql/undo/try_restore_or_purge.sql
@@ -7692,7 +7710,8 @@ COMMENT ON FUNCTION
 IS
     'For restore_or_purge(): restores or purges all of the listed notifications, in a '
     'subtransaction. Where that fails it leaves all of them as they were, and returns the code and '
-    'detail of the error; kept: the positions of those that a trigger or rule keeps from it, where that is the reason.';
+    'detail of the error; kept: the positions of those that a trigger or rule keeps from it, where '
+    'that is the reason.';
 -- end of sql/undo/try_restore_or_purge.sql
 
 -- frozen copy of sql/undo/warn_of_refused.sql
@@ -7730,13 +7749,14 @@ BEGIN
                 LIMIT 1
             )
         ),
-        HINT = 'notification_cleanup_refused tells which, and why. They are tried again after a day.';
+        HINT = 'notification_cleanup_refused tells which, and why. They are tried again after a '
+            'day.';
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION warn_of_refused(text, bigint) IS
-    'For restore_next_batch() and purge_notifications(): a warning that this many notifications have '
-    'just refused to be restored or purged, with the reason of the last one.';
+    'For restore_next_batch() and purge_notifications(): a warning that this many notifications '
+    'have just refused to be restored or purged, with the reason of the last one.';
 -- end of sql/undo/warn_of_refused.sql
 
 -- frozen copy of sql/doctor/notification_cleanup_health.sql
@@ -7900,9 +7920,10 @@ $$;
 -- end of sql/rights/revoke_default_grants.sql
 
 -- frozen copy of sql/rights/grant_new_routines.sql
--- Frozen at the end of the routines' migration: who may execute a routine may execute what it calls.
--- An upgrade brings new routines that the old ones call, and without this a role that cleans up could
--- not any more. A routine runs with the rights of its caller, so to execute one gives no other right.
+-- Frozen at the end of the routines' migration: who may execute a routine may execute what it
+-- calls. An upgrade brings new routines that the old ones call, and without this a role that cleans
+-- up could not any more. A routine runs with the rights of its caller, so to execute one gives no
+-- other right.
 -- +goose StatementBegin
 DO $$
 DECLARE

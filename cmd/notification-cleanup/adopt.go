@@ -16,8 +16,8 @@ import (
 //go:embed grants.sql
 var grantsQuery string
 
-// migrateAdopt makes anew what depends on the types of the columns or on the name of the schema, after
-// these were altered. In one transaction it does what the migrations do down and up, but for the
+// migrateAdopt makes anew what depends on the types of the columns or on the name of the schema,
+// after these were altered. In one transaction it does what the migrations do down and up, but for the
 // indexes. History, suspension and grants are as they were; a run that has not ended is given up.
 func (a *app) migrateAdopt(ctx context.Context, _ []string) error {
 	return a.migrate(ctx, func(ctx context.Context, m *migration) error {

@@ -43,8 +43,9 @@ var installationQuery string
 type movedError struct{ schema, path string }
 
 func (e *movedError) Error() string {
-	return fmt.Sprintf("the routines in schema %s look for their tables in %s: the schema was renamed. "+
-		"HINT: notification-cleanup migrate adopt makes them anew.", e.schema, e.path)
+	return fmt.Sprintf("the routines in schema %s look for their tables in %s: "+
+		"the schema was renamed. HINT: notification-cleanup migrate adopt makes them anew.",
+		e.schema, e.path)
 }
 
 // inspect looks at the routines that are installed; nil where there are none. They are of no use,

@@ -1,5 +1,5 @@
--- Our routines that the path finds: where they stand, and which of those that the program brings are
--- not there as it brings them.
+-- Our routines that the path finds: where they stand, and which of those that the program brings
+-- are not there as it brings them.
 WITH home AS (
     SELECT
         p.pronamespace,

@@ -109,9 +109,10 @@ func TestTheScriptRecognisesACopyOfTheSchema(t *testing.T) {
 	if out, status := psqlScript(t, d); status != 0 {
 		t.Fatalf("exit status %d: %s", status, out)
 	}
-	if got := pgtest.One[string](d, `
+	got := pgtest.One[string](d, `
 		SELECT string_agg(version_id::text, ' ' ORDER BY version_id)
-		FROM notification_cleanup_schema_version`); !strings.HasSuffix(got, fmt.Sprint(" ", programVersion)) {
+		FROM notification_cleanup_schema_version`)
+	if !strings.HasSuffix(got, fmt.Sprint(" ", programVersion)) {
 		t.Errorf("versions are %s, want all to %d", got, programVersion)
 	}
 }

@@ -167,7 +167,8 @@ func TestUpFromTheVersionBefore(t *testing.T) {
 	}
 }
 
-// wantNextVersion wants the routines of the next version, also for a role that had its grants before.
+// wantNextVersion wants the routines of the next version, also for a role that had its grants
+// before.
 func wantNextVersion(d *pgtest.Database, role string) {
 	d.T.Helper()
 	cleaner := d.OpenSession()
@@ -308,7 +309,8 @@ func TestACommandInARenamedSchemaSaysWhatToDo(t *testing.T) {
 func TestAnInstallationLaterInThePathIsNotTakenForACopy(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
-	d.Exec("CREATE SCHEMA tenant; CREATE TABLE tenant.notifications (LIKE public.notifications INCLUDING ALL)")
+	d.Exec("CREATE SCHEMA tenant;" +
+		" CREATE TABLE tenant.notifications (LIKE public.notifications INCLUDING ALL)")
 	d.Exec("ALTER DATABASE " + d.Name + " SET search_path = tenant, public")
 	d = d.OpenSession()
 	if out, status := psqlScript(t, d); status != 0 {

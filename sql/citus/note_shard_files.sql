@@ -36,5 +36,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION note_shard_files(bigint) IS
-    'For open_notification_cleanup(): notes the files of the tables on the workers of Citus in which '
-    'the batches of a run lie.';
+    'For open_notification_cleanup(): notes the files of the tables on the workers of Citus in '
+    'which the batches of a run lie.';

@@ -24,5 +24,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION notification_shard_file(notification_user_id[], oid) IS
-    'The file of this table on a worker of Citus, or of the one in which notifications of these users '
-    'lie now; NULL where there are none.';
+    'The file of this table on a worker of Citus, or of the one in which notifications of these '
+    'users lie now; NULL where there are none.';

@@ -31,5 +31,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pin_tid_scans_on_workers() IS
-    'For the functions that carry the same settings on the coordinator: sets them on the workers of '
-    'Citus as well.';
+    'For the functions that carry the same settings on the coordinator: sets them on the workers '
+    'of Citus as well.';

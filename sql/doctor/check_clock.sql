@@ -9,7 +9,11 @@ WITH ahead AS (
 )
 SELECT
     CASE WHEN count(*) = 0 THEN 'ok' ELSE 'warning' END AS severity,
-    string_agg(format('run %s is of the future, %s', a.id, a.noted_at), '; ' ORDER BY a.id) AS found,
+    string_agg(
+        format('run %s is of the future, %s', a.id, a.noted_at),
+        '; '
+        ORDER BY a.id
+    ) AS found,
     'Is the clock of the server right? Where it was ahead: what those runs deleted is kept until '
     'then, and purged later.' AS advice
 FROM ahead AS a;

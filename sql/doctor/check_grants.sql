@@ -1,5 +1,5 @@
--- sql/doctor/check_grants.sql: who else may use what is ours. Roles that clean up, undo or watch are
--- meant to; PUBLIC is not, nor is a privilege that no use takes, which comes from a GRANT ALL.
+-- sql/doctor/check_grants.sql: who else may use what is ours. Roles that clean up, undo or watch
+-- are meant to; PUBLIC is not, nor is a privilege that no use takes, which comes from a GRANT ALL.
 WITH by_use AS MATERIALIZED (
     SELECT
         p.object_id,
@@ -104,7 +104,10 @@ SELECT
     string_agg(
         format('%s may ', g.grantee) || concat_ws(
             ', ',
-            'execute ' || CASE WHEN g.routines > 3 THEN g.routines || ' routines' ELSE g.executes END,
+            'execute ' || CASE
+                WHEN g.routines > 3 THEN g.routines || ' routines'
+                ELSE g.executes
+            END,
             'read ' || g.reads,
             'write ' || g.writes
         ),

@@ -15,6 +15,7 @@ SELECT
         '; '
         ORDER BY r.operation
     ) AS found,
-    'Mend that: SELECT * FROM notification_cleanup_refused; tells which. They are tried again after '
+    'Mend that: SELECT * FROM notification_cleanup_refused; tells which. They are tried again '
+    'after '
     'a day, or at once when these rows are deleted.' AS advice
 FROM refused AS r;

@@ -12,8 +12,8 @@ SELECT
     ) AS found,
     string_agg(
         format(
-            'To make them anew: SCHEMA=%L notification-cleanup migrate adopt. To remove them: migrate '
-            'down.',
+            'To make them anew: SCHEMA=%L notification-cleanup migrate adopt. To remove them: '
+            'migrate down.',
             s.schema_name
         ),
         ' '

@@ -1,5 +1,5 @@
--- sql/doctor/check_schemas.sql: whoever may create a function or an operator where our routines look
--- for theirs has it executed as whoever cleans up.
+-- sql/doctor/check_schemas.sql: whoever may create a function or an operator where our routines
+-- look for theirs has it executed as whoever cleans up.
 SELECT
     CASE WHEN count(*) = 0 THEN 'ok' ELSE 'failure' END AS severity,
     string_agg(

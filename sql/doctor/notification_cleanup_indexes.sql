@@ -184,8 +184,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION notification_cleanup_indexes() IS
-E'For each table or partition behind notifications, and each purpose (live: find and rank; deleted: '
-'purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
+E'For each table or partition behind notifications, and each purpose (live: find and rank; '
+'deleted: purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
 'a view of several tables does not tell.
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
 'partitions to come. In psql: '

@@ -55,5 +55,5 @@ END
 $$;
 COMMENT ON FUNCTION notification_cron_jobs() IS
 'The jobs of pg_cron in this database that clean up, purge or forget old runs, of those that the '
-'caller may see, with the status and the message of their last run; none where the extension is not, '
-'nor for whoever may not use its schema.';
+'caller may see, with the status and the message of their last run; none where the extension is '
+'not, nor for whoever may not use its schema.';

@@ -33,7 +33,8 @@ BEGIN
             );
         IF v_open.stopped_at IS NOT NULL THEN
             RAISE NOTICE
-                'run %: stopped by stop_notification_cleanup(), the next call of the job continues it',
+                'run %: stopped by stop_notification_cleanup(), the next call of the job continues '
+                'it',
                 await_cleanup_pace.run_id;
             v_result := 'stopped';
             EXIT;
@@ -82,6 +83,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION await_cleanup_pace(bigint, timestamptz) IS
-    'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline has '
-    'passed before, for the reason that a notice gave; stopped, when somebody has stopped the run, '
-    'or suspended all.';
+    'For cleanup_next_batch(): begin, when a batch of the run may begin; wait, when the deadline '
+    'has passed before, for the reason that a notice gave; stopped, when somebody has stopped the '
+    'run, or suspended all.';

@@ -1,5 +1,5 @@
--- Since when, by whom and why the job is suspended, as words to be put into a sentence; NULL where it
--- is not:
+-- Since when, by whom and why the job is suspended, as words to be put into a sentence; NULL where
+-- it is not:
 --
 --     SELECT cleanup_suspension();
 CREATE OR REPLACE FUNCTION cleanup_suspension()

@@ -35,5 +35,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pace_notification_cleanup(bigint, double precision, interval) IS
-    'Sets pause_factor and max_replica_lag of a run that has not ended, from its next batch on: see '
-    'plan_notification_cleanup(). Returns whether the run had anything left.';
+    'Sets pause_factor and max_replica_lag of a run that has not ended, from its next batch on: '
+    'see plan_notification_cleanup(). Returns whether the run had anything left.';

@@ -44,5 +44,6 @@ END
 $$;
 COMMENT ON FUNCTION suspend_notification_cleanup(text) IS
     'Suspends the job: until resume_notification_cleanup() nobody plans or continues a run, and '
-    'whoever works on one ends after the batch, with a notice that gives the reason. Undo and purge '
-    'go on. Returns whether it was not suspended before; where it was, the new reason counts.';
+    'whoever works on one ends after the batch, with a notice that gives the reason. Undo and '
+    'purge go on. Returns whether it was not suspended before; where it was, the new reason '
+    'counts.';

@@ -2,9 +2,9 @@
 --
 --     SELECT check_calling_schema();
 --
--- No routine knows the schema in which it stands. But among those that call this one, a routine that
--- is not found by the path is named with its schema. Only the procedure has no path of its own: it
--- says which one is found by its caller's.
+-- No routine knows the schema in which it stands. But among those that call this one, a routine
+-- that is not found by the path is named with its schema. Only the procedure has no path of its
+-- own: it says which one is found by its caller's.
 CREATE OR REPLACE FUNCTION check_calling_schema(procedure_found regprocedure DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
@@ -37,13 +37,13 @@ BEGIN
                 current_schema()
             ),
             DETAIL = format(
-                'Schema %I was renamed, and its routines still look for its former name. Nothing was '
-                'changed.',
+                'Schema %I was renamed, and its routines still look for its former name. Nothing '
+                'was changed.',
                 v_stray
             ),
             HINT = format(
-                'Make them anew: SCHEMA=%L notification-cleanup migrate adopt. Or remove them, with '
-                'migrate down.',
+                'Make them anew: SCHEMA=%L notification-cleanup migrate adopt. Or remove them, '
+                'with migrate down.',
                 v_stray
             );
     END IF;

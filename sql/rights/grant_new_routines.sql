@@ -1,6 +1,7 @@
--- Frozen at the end of the routines' migration: who may execute a routine may execute what it calls.
--- An upgrade brings new routines that the old ones call, and without this a role that cleans up could
--- not any more. A routine runs with the rights of its caller, so to execute one gives no other right.
+-- Frozen at the end of the routines' migration: who may execute a routine may execute what it
+-- calls. An upgrade brings new routines that the old ones call, and without this a role that cleans
+-- up could not any more. A routine runs with the rights of its caller, so to execute one gives no
+-- other right.
 DO $$
 DECLARE
     v_grant text;

@@ -92,6 +92,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION notification_cleanup_grants(regrole, text[]) IS
-E'The GRANT statements that a role needs for some uses: clean up, undo, purge, watch (doctor, health, '
-'history), schedule (with pg_cron) and replicas (max_replica_lag). In psql as the owner: '
+E'The GRANT statements that a role needs for some uses: clean up, undo, purge, watch (doctor, '
+'health, history), schedule (with pg_cron) and replicas (max_replica_lag). In psql as the owner: '
 'SELECT notification_cleanup_grants(''cleaner'', ''{clean up, undo}'') \\gexec';

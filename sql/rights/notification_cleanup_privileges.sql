@@ -295,6 +295,6 @@ SELECT
 FROM needed AS n
 $$;
 COMMENT ON FUNCTION notification_cleanup_privileges() IS
-'Every privilege that a use takes: clean up, undo, purge, watch, schedule (with pg_cron, beside what '
-'its jobs do) and replicas (for max_replica_lag). For notification_cleanup_grants(), which is what '
-'to call.';
+'Every privilege that a use takes: clean up, undo, purge, watch, schedule (with pg_cron, beside '
+'what its jobs do) and replicas (for max_replica_lag). For notification_cleanup_grants(), which is '
+'what to call.';

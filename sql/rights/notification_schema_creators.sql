@@ -1,5 +1,5 @@
--- Who may put a function or an operator where our routines look for theirs: what matches better than
--- that of PostgreSQL, such as div(numeric, bigint), is executed as whoever cleans up.
+-- Who may put a function or an operator where our routines look for theirs: what matches better
+-- than that of PostgreSQL, such as div(numeric, bigint), is executed as whoever cleans up.
 --
 --     SELECT * FROM notification_schema_creators();
 CREATE OR REPLACE FUNCTION notification_schema_creators()
@@ -36,5 +36,5 @@ ORDER BY
     granted.grantee
 $$;
 COMMENT ON FUNCTION notification_schema_creators() IS
-'Who may create objects in the schemas of the search_path that our routines have, beside the owners '
-'of these schemas, the owner of our tables and superusers. There should be nobody.';
+'Who may create objects in the schemas of the search_path that our routines have, beside the '
+'owners of these schemas, the owner of our tables and superusers. There should be nobody.';

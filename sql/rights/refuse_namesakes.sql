@@ -1,6 +1,6 @@
--- Frozen at the beginning of the routines' migration: an upgrade that brings a new routine finds the
--- name taken, and leaves everything as it was. What an installation would find, the first migration
--- looks for, and says together with all else.
+-- Frozen at the beginning of the routines' migration: an upgrade that brings a new routine finds
+-- the name taken, and leaves everything as it was. What an installation would find, the first
+-- migration looks for, and says together with all else.
 DO $$
 DECLARE
     v_namesakes text;

@@ -78,7 +78,8 @@ BEGIN
         END,
         CASE
             WHEN run.id IS NOT NULL THEN format('run %s deleted it', run.id)
-            WHEN i.deleted_at IS NOT NULL THEN 'somebody else deleted it: no run has this deleted_at'
+            WHEN i.deleted_at IS NOT NULL
+            THEN 'somebody else deleted it: no run has this deleted_at'
             WHEN i.status IS NULL THEN 'it has no status'
             WHEN i.status <> 'read' THEN format('it is %s', i.status)
             WHEN i.created_at IS NULL THEN 'it has no created_at'
@@ -106,8 +107,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION explain_notification_cleanup(notification_user_id, integer, integer) IS
-    'A row a notification of this user, newest first. fate: stays, would go (with the next run that '
-    'has these limits), went (with the run run_id), or deleted (by somebody else, or by a run that '
-    'is no longer in the history). newest: its rank among the read ones that the rule counts. Reads '
-    'only; works on a hot standby. What was deleted is found by the application''s own index on the '
-    'user; without one it reads the table.';
+    'A row a notification of this user, newest first. fate: stays, would go (with the next run '
+    'that has these limits), went (with the run run_id), or deleted (by somebody else, or by a run '
+    'that is no longer in the history). newest: its rank among the read ones that the rule counts. '
+    'Reads only; works on a hot standby. What was deleted is found by the application''s own index '
+    'on the user; without one it reads the table.';

@@ -19,8 +19,8 @@ BEGIN
             MESSAGE = format('no cleanup run %s', coalesce(check_run_id.run_id::text, 'NULL')),
             DETAIL = 'There never was one, or somebody has removed its record, and with that what '
                 'the run had left.',
-            HINT = 'run_id takes an id of notification_cleanup_runs. The next call of the job plans '
-                'anew.';
+            HINT = 'run_id takes an id of notification_cleanup_runs. The next call of the job '
+                'plans anew.';
     END IF;
 END
 $$;

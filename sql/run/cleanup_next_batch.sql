@@ -81,6 +81,6 @@ $$;
 COMMENT ON FUNCTION cleanup_next_batch(bigint) IS
     'Does one batch of a run of plan_notification_cleanup(), and returns how many notifications it '
     'deleted; skips rows that somebody holds. Call it until it is NULL, each time in a transaction '
-    'of its own: the run has ended then, or was stopped or given up. 0 also means that others are at '
-    'work on all that is left, that the batch gave way to the application and comes again, or that '
-    'it is not yet time for one: a notice says why.';
+    'of its own: the run has ended then, or was stopped or given up. 0 also means that others are '
+    'at work on all that is left, that the batch gave way to the application and comes again, or '
+    'that it is not yet time for one: a notice says why.';

@@ -23,7 +23,8 @@ BEGIN
                 'cleanup_notifications() has lost its tables, which were in schema %s',
                 split_part(current_setting('search_path'), ', ', 1)
             ),
-            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
+            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate '
+                'adopt.';
     END IF;
     PERFORM check_cleanup_limits(
         cleanup_notifications.max_notifications,
@@ -58,12 +59,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION cleanup_notifications(integer, integer, notification_user_id[], bigint) IS
-    'Soft-deletes, for every user with more than max_notifications live notifications, all read ones '
-    'except the min_keep newest, in one transaction; skips rows that somebody holds. '
-    'Returns the record of the run: SELECT * FROM cleanup_notifications(). '
-    'user_ids: only those of the list who are over the limit. '
-    'max_deletions: where more is to be deleted, nothing is written, and the call fails with NC001. '
-    'Look before with preview_notification_cleanup(), undo with restore_notifications(id). '
-    'NULL, with a notice, while the cleanup is suspended. '
-    'On a table in use CALL cleanup_notifications_in_batches() instead: this one holds what it '
-    'deletes until its end.';
+    'Soft-deletes, for every user with more than max_notifications live notifications, all read '
+    'ones except the min_keep newest, in one transaction; skips rows that somebody holds. Returns '
+    'the record of the run: SELECT * FROM cleanup_notifications(). user_ids: only those of the '
+    'list who are over the limit. max_deletions: where more is to be deleted, nothing is written, '
+    'and the call fails with NC001. Look before with preview_notification_cleanup(), undo with '
+    'restore_notifications(id). NULL, with a notice, while the cleanup is suspended. On a table in '
+    'use CALL cleanup_notifications_in_batches() instead: this one holds what it deletes until its '
+    'end.';

@@ -60,7 +60,8 @@ BEGIN
                 'cleanup_notifications_in_batches() has lost its tables, which were in schema %s',
                 split_part(current_setting('search_path'), ', ', 1)
             ),
-            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate adopt.';
+            HINT = 'Where that schema was renamed: SCHEMA=new_name notification-cleanup migrate '
+                'adopt.';
     END IF;
     PERFORM check_calling_schema(v_found);
     IF cleanup_notifications_in_batches.time_limit <= interval '0' THEN
@@ -150,8 +151,9 @@ COMMENT ON PROCEDURE
         integer, integer, integer, interval, double precision, interval, bigint
     )
 IS
-    'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and a '
-    'NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor, '
+    'The job of cleanup_notifications() in batches of batch_size notifications, with a COMMIT and '
+    'a NOTICE of progress after each; stops after the batch that crosses time_limit. pause_factor, '
     'max_replica_lag and max_deletions: as of plan_notification_cleanup(); waiting counts against '
-    'time_limit. CALL it alone, not inside a transaction. What it leaves when it is stopped or killed, the next '
-    'call with the same limits does first; two calls at the same time share the work.';
+    'time_limit. CALL it alone, not inside a transaction. What it leaves when it is stopped or '
+    'killed, the next call with the same limits does first; two calls at the same time share the '
+    'work.';

@@ -26,5 +26,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION close_notification_cleanup(bigint) IS
-    'For cleanup_next_batch(): closes a run of which all batches are done. False: another session is '
-    'at it.';
+    'For cleanup_next_batch(): closes a run of which all batches are done. False: another session '
+    'is at it.';

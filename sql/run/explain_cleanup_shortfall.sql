@@ -92,5 +92,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]) IS
-    'Of the missed notifications of a batch: how many somebody held (skipped), how many the run had '
-    'deleted already (deleted_before), and the users of those that were left.';
+    'Of the missed notifications of a batch: how many somebody held (skipped), how many the run '
+    'had deleted already (deleted_before), and the users of those that were left.';

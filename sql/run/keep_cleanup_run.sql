@@ -21,5 +21,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION keep_cleanup_run(bigint) IS
-    'For cleanup_next_batch(), which is what to call: nobody can remove the record of the run until '
-    'the transaction has ended.';
+    'For cleanup_next_batch(), which is what to call: nobody can remove the record of the run '
+    'until the transaction has ended.';

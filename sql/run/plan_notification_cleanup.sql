@@ -77,12 +77,12 @@ $$;
 COMMENT ON FUNCTION
     plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint)
 IS
-    'Opens a run in batches of batch_size notifications, for cleanup_next_batch(id), and returns its '
-    'record; it has ended already where there is nothing to delete. Returns instead a run with the '
-    'same limits that has not ended, if there is one: do its batches, then plan again. One whose '
-    'last batch is older than 36 hours is given up. pause_factor: after each batch rest so many '
-    'times as long as it took. max_replica_lag: before each batch wait until no standby, no logical '
-    'slot and no slot of a standby that is away is further behind; needs pg_read_all_stats. Of '
-    'several callers of one run the last one''s pace counts. max_deletions: where more is to be '
-    'deleted, nothing is written, and the call fails with NC001. NULL, with a notice, while the '
-    'cleanup is suspended.';
+    'Opens a run in batches of batch_size notifications, for cleanup_next_batch(id), and returns '
+    'its record; it has ended already where there is nothing to delete. Returns instead a run with '
+    'the same limits that has not ended, if there is one: do its batches, then plan again. One '
+    'whose last batch is older than 36 hours is given up. pause_factor: after each batch rest so '
+    'many times as long as it took. max_replica_lag: before each batch wait until no standby, no '
+    'logical slot and no slot of a standby that is away is further behind; needs '
+    'pg_read_all_stats. Of several callers of one run the last one''s pace counts. max_deletions: '
+    'where more is to be deleted, nothing is written, and the call fails with NC001. NULL, with a '
+    'notice, while the cleanup is suspended.';

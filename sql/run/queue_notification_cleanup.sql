@@ -37,8 +37,8 @@ BEGIN
             array_agg(c.user_id) AS users,
             array_agg(c.total) AS totals,
             -- Each batch is a subtransaction, and more than 64 of them in one transaction slow down
-            -- every other session. An array has room for a million rows of any key. Smaller ones are
-            -- faster: a batch of 100,000 costs a fifth more a row, for its memory.
+            -- every other session. An array has room for a million rows of any key. Smaller ones
+            -- are faster: a batch of 100,000 costs a fifth more a row, for its memory.
             coalesce(
                 queue_notification_cleanup.batch_size,
                 least(greatest(10000, sum(c.total)::bigint / 60), 1000000)

@@ -82,6 +82,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION settle_notification_cleanup(bigint) IS
-    'For close_notification_cleanup() and give_up_notification_cleanup(): removes the queue of a run '
-    'after waiting for batches in flight, and writes users_cleaned and users_still_over_limit. '
+    'For close_notification_cleanup() and give_up_notification_cleanup(): removes the queue of a '
+    'run after waiting for batches in flight, and writes users_cleaned and users_still_over_limit. '
     'Returns whether there was a queue.';

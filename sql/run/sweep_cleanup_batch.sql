@@ -22,9 +22,9 @@ SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 -- By place and by nothing else (one Tid Scan of all places of the list, which the hash join then
 -- matches with the list), whatever the statistics say. Switching the other ways off is not enough
--- without statistics, and on PostgreSQL 18; pinned by costs as well it is. A nested loop would begin
--- a Tid Scan for each row, and each of those asks the system for the size of the table: half as
--- much time again.
+-- without statistics, and on PostgreSQL 18; pinned by costs as well it is. A nested loop would
+-- begin a Tid Scan for each row, and each of those asks the system for the size of the table: half
+-- as much time again.
 SET enable_tidscan = on
 SET enable_nestloop = off
 SET enable_hashjoin = on
@@ -126,7 +126,8 @@ BEGIN
             WHEN c.soft_deleted < cardinality(v_batch.places)
             THEN ARRAY(
                 SELECT listed.number
-                FROM generate_series(1::bigint, cardinality(v_batch.places)::bigint) AS listed (number)
+                FROM generate_series(1::bigint, cardinality(v_batch.places)::bigint)
+                    AS listed (number)
                 WHERE listed.number NOT IN (SELECT s.number FROM soft_deleted AS s)
             )
         END,

@@ -32,8 +32,8 @@ BEGIN
     IF v_tables IS NOT NULL THEN
         RAISE WARNING USING
             MESSAGE = 'no valid index serves the cleanup on ' || v_tables,
-            HINT = E'notification-cleanup migrate up builds it, or prints what the table behind a view '
-                'lacks. In psql: SELECT statement FROM notification_cleanup_indexes() '
+            HINT = E'notification-cleanup migrate up builds it, or prints what the table behind a '
+                'view lacks. In psql: SELECT statement FROM notification_cleanup_indexes() '
                 'WHERE statement IS NOT NULL \\gexec';
     END IF;
 END

@@ -27,11 +27,12 @@ BEGIN
                 v_problems
             ),
             DETAIL = 'Nothing was changed.',
-            HINT = 'Undo that, or adopt the table as it is now: notification-cleanup migrate adopt.';
+            HINT = 'Undo that, or adopt the table as it is now: notification-cleanup migrate '
+                'adopt.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION check_notification_columns() IS
     'Raises datatype_mismatch (42804) where a column of notifications is missing, or no longer of '
-    'the type and collation that it had when the cleanup was installed. A length or a precision may '
-    'have changed.';
+    'the type and collation that it had when the cleanup was installed. A length or a precision '
+    'may have changed.';

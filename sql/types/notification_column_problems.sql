@@ -113,5 +113,5 @@ END
 $$;
 COMMENT ON FUNCTION notification_column_problems() IS
     'Each column of notifications that is missing, or of another type or collation than when the '
-    'cleanup was installed, in words: both types and which column. For check_notification_columns() '
-    'and the doctor.';
+    'cleanup was installed, in words: both types and which column. For '
+    'check_notification_columns() and the doctor.';

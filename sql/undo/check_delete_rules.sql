@@ -29,5 +29,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION check_delete_rules() IS
-    'For purge_notifications(): raises object_not_in_prerequisite_state (55000) where a rule of the '
-    'application does something else instead of DELETE.';
+    'For purge_notifications(): raises object_not_in_prerequisite_state (55000) where a rule of '
+    'the application does something else instead of DELETE.';

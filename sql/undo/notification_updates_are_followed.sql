@@ -22,5 +22,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION notification_updates_are_followed() IS
-    'For restore_listed_notifications(): whether a trigger of the application fires after an UPDATE '
-    'of notifications.';
+    'For restore_listed_notifications(): whether a trigger of the application fires after an '
+    'UPDATE of notifications.';

@@ -61,5 +61,6 @@ COMMENT ON FUNCTION
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     )
 IS
-    'For restore_or_purge(), and to try one: deletes the listed notifications that are soft-deleted '
-    'and still where they are said to lie, and returns the positions of those that are gone then.';
+    'For restore_or_purge(), and to try one: deletes the listed notifications that are '
+    'soft-deleted and still where they are said to lie, and returns the positions of those that '
+    'are gone then.';

@@ -108,7 +108,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION purge_next_batch(interval, integer) IS
-    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
-    'retention ago, and returns how many. Call it until it is NULL, each time in a transaction of '
-    'its own: 0 means that all it tried refused, which it has noted in '
+    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer '
+    'than retention ago, and returns how many. Call it until it is NULL, each time in a '
+    'transaction of its own: 0 means that all it tried refused, which it has noted in '
     'notification_cleanup_refused, and that the next call goes on behind these.';

@@ -18,7 +18,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION purge_notifications(interval, integer) IS
-    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer than '
-    'retention ago, and returns how many; never a live one, and never waits for a row lock. It steps '
-    'over what a foreign key or a trigger refuses, with a warning and a row in '
+    'Deletes for good, oldest first, up to max_rows notifications that were soft-deleted longer '
+    'than retention ago, and returns how many; never a live one, and never waits for a row lock. '
+    'It steps over what a foreign key or a trigger refuses, with a warning and a row in '
     'notification_cleanup_refused. What is purged cannot be restored.';

@@ -29,5 +29,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION refused_notifications(text, timestamptz, timestamptz) IS
-    'For restore_next_batch() and purge_notifications(): the notifications, deleted at such a time, '
-    'that they step over, because these have refused within the last day.';
+    'For restore_next_batch() and purge_notifications(): the notifications, deleted at such a '
+    'time, that they step over, because these have refused within the last day.';

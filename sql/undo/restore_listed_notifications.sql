@@ -1,5 +1,5 @@
--- Restores the listed notifications, which the caller has locked, and returns the positions of those
--- that are live then. All or none: whatever refuses one of them is an error.
+-- Restores the listed notifications, which the caller has locked, and returns the positions of
+-- those that are live then. All or none: whatever refuses one of them is an error.
 --
 --     SELECT restore_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
 CREATE OR REPLACE FUNCTION restore_listed_notifications(
@@ -106,5 +106,5 @@ COMMENT ON FUNCTION
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     )
 IS
-    'For restore_or_purge(), and to try one: clears deleted_at of the listed notifications that are '
-    'still where they are said to lie, and returns the positions of those that are live then.';
+    'For restore_or_purge(), and to try one: clears deleted_at of the listed notifications that '
+    'are still where they are said to lie, and returns the positions of those that are live then.';

@@ -31,10 +31,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION restore_next_batch(bigint, integer) IS
-    'Undoes the next batch_size notifications of one run, in the order of the table, and returns how '
-    'many. The first call gives up the batches that the run has left, after waiting for those in '
-    'flight.
-Call it until it is NULL, each time in a transaction of its own. It steps over what a constraint or '
-    'a trigger refuses, with a warning and a row in notification_cleanup_refused. It skips what '
-    'another session holds, and waits for one of those when nothing else is left. 0 means that this '
-    'one has changed or gone meanwhile, or that all of the batch refused.';
+    'Undoes the next batch_size notifications of one run, in the order of the table, and returns '
+    'how many. The first call gives up the batches that the run has left, after waiting for those '
+    'in flight.
+Call it until it is NULL, each time in a transaction of its own. It steps over what a constraint '
+    'or a trigger refuses, with a warning and a row in notification_cleanup_refused. It skips what '
+    'another session holds, and waits for one of those when nothing else is left. 0 means that '
+    'this one has changed or gone meanwhile, or that all of the batch refused.';

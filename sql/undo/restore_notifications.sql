@@ -43,16 +43,18 @@ BEGIN
                 ),
                 DETAIL = 'What refuses is found by trying ever smaller parts, and '
                     || v_max_attempts || ' attempts did not suffice. Nothing was restored.',
-                HINT = 'Call restore_next_batch() until it is NULL, or notification-cleanup restore.';
+                HINT = 'Call restore_next_batch() until it is NULL, or notification-cleanup '
+                    'restore.';
         END IF;
     END LOOP;
     RETURN v_restored;
 END
 $$;
 COMMENT ON FUNCTION restore_notifications(bigint) IS
-    'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting for '
-    'those in flight, clears deleted_at on exactly the rows it deleted that are still there, and '
-    'returns how many. It steps over what a constraint or a trigger refuses, with a warning and a '
-    'row in notification_cleanup_refused; where too many refuse, it fails and changes nothing. Raise '
+    'Undoes one run of notification_cleanup_runs: gives up the batches it has left, after waiting '
+    'for those in flight, clears deleted_at on exactly the rows it deleted that are still there, '
+    'and returns how many. It steps over what a constraint or a trigger refuses, with a warning '
+    'and a row in notification_cleanup_refused; where too many refuse, it fails and changes '
+    'nothing. Raise '
     'max_notifications first, or the next run deletes them again.
 On a table in use call restore_next_batch() instead: this holds what it restores until its end.';

@@ -150,6 +150,6 @@ COMMENT ON FUNCTION
         timestamptz[]
     )
 IS
-    'For restore_next_batch() and purge_notifications(), which are what to call: restores or purges '
-    'the listed notifications, and returns how many it has done, how many refused and were noted, '
-    'and how many attempts that took.';
+    'For restore_next_batch() and purge_notifications(), which are what to call: restores or '
+    'purges the listed notifications, and returns how many it has done, how many refused and were '
+    'noted, and how many attempts that took.';

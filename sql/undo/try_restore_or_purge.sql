@@ -95,4 +95,5 @@ COMMENT ON FUNCTION
 IS
     'For restore_or_purge(): restores or purges all of the listed notifications, in a '
     'subtransaction. Where that fails it leaves all of them as they were, and returns the code and '
-    'detail of the error; kept: the positions of those that a trigger or rule keeps from it, where that is the reason.';
+    'detail of the error; kept: the positions of those that a trigger or rule keeps from it, where '
+    'that is the reason.';

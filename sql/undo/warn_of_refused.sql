@@ -31,9 +31,10 @@ BEGIN
                 LIMIT 1
             )
         ),
-        HINT = 'notification_cleanup_refused tells which, and why. They are tried again after a day.';
+        HINT = 'notification_cleanup_refused tells which, and why. They are tried again after a '
+            'day.';
 END
 $$;
 COMMENT ON FUNCTION warn_of_refused(text, bigint) IS
-    'For restore_next_batch() and purge_notifications(): a warning that this many notifications have '
-    'just refused to be restored or purged, with the reason of the last one.';
+    'For restore_next_batch() and purge_notifications(): a warning that this many notifications '
+    'have just refused to be restored or purged, with the reason of the last one.';
