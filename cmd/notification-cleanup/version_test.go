@@ -119,7 +119,6 @@ func runProgram(d *pgtest.Database, path string, args ...string) (output string,
 // From the version before, while a run is under way, by the program and by plain goose.
 func TestUpFromTheVersionBefore(t *testing.T) {
 	t.Parallel()
-	pgtest.Slow(t)
 	next, migrations := nextVersion(t)
 	for name, up := range map[string]func(*pgtest.Database) (string, int){
 		"program": func(d *pgtest.Database) (string, int) { return runProgram(d, next, "migrate", "up") },

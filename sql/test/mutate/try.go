@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,10 +188,14 @@ func (t *trial) startServer() (stop func(), err error) {
 	return stop, nil
 }
 
-// smoke applies the migrations and executes every routine once, and fails where PostgreSQL does not
-// understand one.
+// smoke applies the migrations and executes every routine once, in a database of its own, and fails
+// where PostgreSQL does not understand one.
 func (t *trial) smoke(ctx context.Context) error {
-	db, err := sql.Open("pgx", t.url)
+	own, err := t.createDatabase(ctx, "smoke")
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("pgx", own)
 	if err != nil {
 		return err
 	}
@@ -220,6 +225,22 @@ func (t *trial) smoke(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// createDatabase creates a database on the server, and returns its URL.
+func (t *trial) createDatabase(ctx context.Context, name string) (string, error) {
+	own, err := url.Parse(t.url)
+	if err != nil {
+		return "", err
+	}
+	own.Path = "/" + name
+	db, err := sql.Open("pgx", t.url)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, "CREATE DATABASE "+name)
+	return own.String(), err
 }
 
 // test runs the tests of a step up to the first red one.
