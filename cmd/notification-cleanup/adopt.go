@@ -17,16 +17,15 @@ import (
 var grantsQuery string
 
 // migrateAdopt makes anew what depends on the types of the columns or on the name of the schema,
-// after these were altered. In one transaction it does what the migrations do down and up, but for the
-// indexes. History, suspension and grants are as they were; a run that has not ended is given up.
+// after these were altered. In one transaction it does what the migrations do down and up, but for
+// the indexes. History, suspension and grants are as they were; a run that has not ended is given
+// up.
 func (a *app) migrateAdopt(ctx context.Context, _ []string) error {
 	return a.migrate(ctx, func(ctx context.Context, m *migration) error {
 		if err := m.applyPending(ctx); err != nil { // so that what is made anew is all that there is
 			return err
 		}
-		config := a.db.Config().ConnConfig.Copy()
-		config.RuntimeParams["application_name"] = migrateName
-		conn, err := pgx.ConnectConfig(ctx, config)
+		conn, err := pgx.ConnectConfig(ctx, m.config.Copy())
 		if err != nil {
 			return err
 		}
@@ -36,11 +35,7 @@ func (a *app) migrateAdopt(ctx context.Context, _ []string) error {
 			return fmt.Errorf("adopt anew: %w", err)
 		}
 		a.log.Info("adopted the table as it is now")
-		if err := a.buildIndexes(ctx, m.db); err != nil {
-			return fmt.Errorf("build indexes: %w", err)
-		}
-		a.rehearse(ctx)
-		return nil
+		return m.makeReady(ctx)
 	})
 }
 

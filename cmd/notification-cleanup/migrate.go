@@ -86,11 +86,7 @@ func (a *app) migrateUp(ctx context.Context, _ []string) error {
 		if err := m.applyPending(ctx); err != nil {
 			return err
 		}
-		if err := a.buildIndexes(ctx, m.db); err != nil {
-			return fmt.Errorf("build indexes: %w", err)
-		}
-		a.rehearse(ctx)
-		return nil
+		return m.makeReady(ctx)
 	})
 }
 

@@ -28,9 +28,10 @@ const (
 // A migration is goose, alone at work in the database, and watched.
 type migration struct {
 	*goose.Provider
-	db    *sql.DB
-	app   *app
-	moved *movedError // adopt and down work all the same
+	db     *sql.DB
+	config *pgx.ConnConfig // of db, for a connection beside it
+	app    *app
+	moved  *movedError // adopt and down work all the same
 }
 
 // migrate does something while no other migration does anything, says what it waits for, and
@@ -49,7 +50,7 @@ func (a *app) migrate(ctx context.Context, do func(context.Context, *migration) 
 		return err
 	}
 	defer unlock(context.WithoutCancel(ctx), conn)
-	m := &migration{Provider: provider, db: db, app: a}
+	m := &migration{Provider: provider, db: db, config: config, app: a}
 	if err := m.waitForOthers(ctx, conn); err != nil {
 		return err
 	}
@@ -233,6 +234,15 @@ func (m *migration) applyPending(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// makeReady builds the indexes that are missing, and tries what a run will do.
+func (m *migration) makeReady(ctx context.Context) error {
+	if err := m.app.buildIndexes(ctx, m.db); err != nil {
+		return fmt.Errorf("build indexes: %w", err)
+	}
+	m.app.rehearse(ctx)
+	return nil
 }
 
 // pending is the name of the next migration, or nothing.
