@@ -52,6 +52,7 @@ BEGIN
             check_notification_columns,
             check_planned_deletions,
             check_run_id,
+            check_written_deleted_at,
             claim_cleanup_batch,
             cleanup_batch_is_rewritten,
             cleanup_batch_pruning_users,
@@ -71,6 +72,8 @@ BEGIN
             explain_notification_cleanup,
             find_listed_notifications,
             find_notifications_to_rehearse,
+            find_undone_deletions,
+            find_written_notifications,
             give_up_notification_cleanup,
             keep_cleanup_run,
             note_shard_files,
@@ -102,6 +105,7 @@ BEGIN
             pace_notification_cleanup,
             pin_tid_scans_on_workers,
             plan_notification_cleanup,
+            planner_settings_of_triggers,
             preview_notification_cleanup,
             preview_notification_limits,
             purge_listed_notifications,
@@ -3072,6 +3076,10 @@ EXCEPTION
             rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is, or writes '
                 'another deleted_at afterwards';
             rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
+        ELSIF rehearse_cleanup_step.outcome = 'fails' AND v_sweep.kept IS NOT NULL THEN
+            rehearse_cleanup_step.message := 'a trigger or rule deletes it for good, so that '
+                'nothing could be restored';
+            rehearse_cleanup_step.advice := 'Let that trigger or rule leave it in the table.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' THEN
             rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that '
                 'nothing could be restored or purged';
@@ -4912,6 +4920,43 @@ COMMENT ON FUNCTION check_run_id(bigint) IS
     'Raises invalid_parameter_value (22023) unless there is a run with this id.';
 -- end of sql/run/check_run_id.sql
 
+-- frozen copy of sql/run/check_written_deleted_at.sql
+-- Refuses another deleted_at than the run's, which a trigger or rule has written:
+--
+--     SELECT check_written_deleted_at(NULL, now());
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_written_deleted_at(
+    other timestamptz,  -- NULL: there is none
+    started_at timestamptz
+)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF check_written_deleted_at.other IS NULL THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION USING
+        ERRCODE = 'triggered_data_change_violation',
+        MESSAGE = format(
+            'a trigger or rule wrote deleted_at = %s where the run writes %s',
+            check_written_deleted_at.other,
+            check_written_deleted_at.started_at
+        ),
+        DETAIL = 'With it the record of the run would be wrong, and undo would not find these '
+            'notifications. Nothing of this batch was changed.',
+        HINT = 'Let the trigger or rule leave a deleted_at alone that the statement sets.';
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_written_deleted_at(timestamptz, timestamptz) IS
+    'For sweep_cleanup_batch() and find_undone_deletions(): refuses another deleted_at than that '
+    'of the run.';
+-- end of sql/run/check_written_deleted_at.sql
+
 -- frozen copy of sql/run/claim_cleanup_batch.sql
 -- Claims a batch that nobody has, and locks it until the end of the transaction:
 --
@@ -5666,6 +5711,148 @@ COMMENT ON FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]
     'had deleted already (deleted_before), and the users of those that were left.';
 -- end of sql/run/explain_cleanup_shortfall.sql
 
+-- frozen copy of sql/run/find_undone_deletions.sql
+-- Which notifications of a batch that its statement has soft-deleted are not so any more, because
+-- the application's triggers that fired after it have undone it, or deleted the row:
+--
+--     SELECT find_undone_deletions(b, now(), '{1,2}', '{16384,16384}', '{"(0,8)","(0,9)"}')
+--     FROM notification_cleanup_batches AS b;
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION find_undone_deletions(
+    batch notification_cleanup_batches,
+    started_at timestamptz,
+    numbers bigint[],  -- positions in the list of the batch
+    relations oid[],   -- where each of them lies since
+    places tid[]
+)
+RETURNS bigint[]  -- NULL: none
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_undone bigint[];
+    v_other timestamptz;
+BEGIN
+    SELECT
+        array_agg(written.number) FILTER (WHERE found.deleted_at IS NULL),
+        min(found.deleted_at) FILTER (WHERE found.deleted_at <> find_undone_deletions.started_at)
+    INTO
+        v_undone,
+        v_other
+    FROM unnest(find_undone_deletions.numbers) AS written (number)
+    LEFT JOIN find_written_notifications(
+        find_undone_deletions.numbers,
+        find_undone_deletions.relations,
+        find_undone_deletions.places,
+        (find_undone_deletions.batch).ids,
+        (find_undone_deletions.batch).users,
+        (find_undone_deletions.batch).created_ats
+    ) AS found ON found.number = written.number;
+    PERFORM check_written_deleted_at(v_other, find_undone_deletions.started_at);
+    RETURN v_undone;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION
+    find_undone_deletions(notification_cleanup_batches, timestamptz, bigint[], oid[], tid[])
+IS
+    'For sweep_cleanup_batch(): the positions of those notifications of a batch that its statement '
+    'has soft-deleted and that a trigger after it has restored or deleted; NULL for none.';
+-- end of sql/run/find_undone_deletions.sql
+
+-- frozen copy of sql/run/find_written_notifications.sql
+-- What has become of notifications that a statement has written, once the application's triggers
+-- have fired after it:
+--
+--     SELECT * FROM find_written_notifications(
+--         '{3}', '{16384}', '{"(0,2)"}', '{5,6,7}', '{1,1,1}', '{2025-01-01,2025-01-02,2025-01-03}'
+--     );
+--
+-- Such a trigger may write a notification once more, in a statement of its own, or delete it.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION find_written_notifications(
+    numbers bigint[],   -- positions, in the lists of ids, users and created_ats, of those written
+    relations oid[],    -- where each of them lies since
+    places tid[],
+    ids notification_id[],
+    users notification_user_id[],
+    created_ats notification_created_at[]
+)
+RETURNS TABLE (
+    number bigint,
+    deleted_at timestamptz
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- By the place (ctid), in the one partition that can have the row.
+SET plan_cache_mode = force_custom_plan
+SET random_page_cost = 0
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH written AS (
+        SELECT
+            w.number,
+            w.relation,
+            w.place,
+            find_written_notifications.ids[w.number] AS id,
+            find_written_notifications.users[w.number] AS user_id,
+            find_written_notifications.created_ats[w.number] AS created_at
+        FROM unnest(
+            find_written_notifications.numbers,
+            find_written_notifications.relations,
+            find_written_notifications.places
+        ) AS w (number, relation, place)
+    ),
+    in_place AS MATERIALIZED (
+        SELECT
+            w.number,
+            n.deleted_at
+        FROM written AS w
+        JOIN notifications AS n
+            ON n.tableoid = w.relation
+            AND n.ctid = w.place
+    ),
+    -- What has been written once more lies elsewhere.
+    elsewhere AS (
+        SELECT
+            w.number,
+            n.deleted_at
+        FROM written AS w
+        JOIN notifications AS n
+            ON n.id = w.id
+            AND n.tableoid = w.relation
+            AND (n.user_id = w.user_id OR n.user_id IS NULL)
+            AND (n.created_at = w.created_at OR n.created_at IS NULL)
+        WHERE w.number NOT IN (SELECT p.number FROM in_place AS p)
+    )
+    SELECT
+        p.number,
+        p.deleted_at
+    FROM in_place AS p
+    UNION ALL
+    SELECT
+        e.number,
+        e.deleted_at
+    FROM elsewhere AS e;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION
+    find_written_notifications(
+        bigint[], oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    )
+IS
+    'For sweep_cleanup_batch() and restore_listed_notifications(): which of the notifications that '
+    'a statement has written are still there, now that the triggers after it have fired, and what '
+    'deleted_at each of them has.';
+-- end of sql/run/find_written_notifications.sql
+
 -- frozen copy of sql/run/give_up_notification_cleanup.sql
 -- Gives a run up: what it has left is not done, and its record stays without an end. Does nothing
 -- where the run has ended. Waits for batches in flight:
@@ -5725,6 +5912,46 @@ COMMENT ON FUNCTION keep_cleanup_run(bigint) IS
     'For cleanup_next_batch(), which is what to call: nobody can remove the record of the run '
     'until the transaction has ended.';
 -- end of sql/run/keep_cleanup_run.sql
+
+-- frozen copy of sql/run/notification_updates_are_followed.sql
+-- Tells if a trigger of the application fires after an UPDATE of notifications, and so may write
+-- them once more, in a statement of its own:
+--
+--     SELECT notification_updates_are_followed();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_updates_are_followed()
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+DECLARE
+    v_followed CONSTANT oid[] := ARRAY(
+        SELECT t.tgrelid
+        FROM pg_trigger AS t
+        WHERE NOT t.tgisinternal
+            AND t.tgenabled IN ('O', 'A')
+            AND t.tgtype & 16 > 0  -- UPDATE
+            AND t.tgtype & (2 | 64) = 0  -- neither BEFORE nor INSTEAD OF
+    );
+BEGIN
+    -- Each batch asks. Where nothing has such a trigger, it need not look for all partitions.
+    IF v_followed = '{}' THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (
+        SELECT
+        FROM notification_tables() AS behind
+        WHERE behind.relation = ANY (v_followed)
+    );
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_updates_are_followed() IS
+    'For sweep_cleanup_batch() and restore_listed_notifications(): whether a trigger of the '
+    'application fires after an UPDATE of notifications.';
+-- end of sql/run/notification_updates_are_followed.sql
 
 -- frozen copy of sql/run/open_notification_cleanup.sql
 -- Opens a run: finds the users over the limit, writes its record and its queue.
@@ -5900,6 +6127,45 @@ IS
     'where more is to be deleted, nothing is written, and the call fails with NC001. NULL, with a '
     'notice, while the cleanup is suspended.';
 -- end of sql/run/plan_notification_cleanup.sql
+
+-- frozen copy of sql/run/planner_settings_of_triggers.sql
+-- The settings of the planner that the calling routine has pinned for a statement of its own, each
+-- with the value that it has in a new session:
+--
+--     SELECT * FROM planner_settings_of_triggers();
+--
+-- The statement takes these values when it has been planned, because the triggers of the
+-- application are planned while it runs. Ours would make them read whole tables: a trigger that
+-- joins two, for example, on PostgreSQL 18.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION planner_settings_of_triggers()
+RETURNS TABLE (
+    names text[],
+    new_values text[]
+)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+SELECT
+    coalesce(array_agg(s.name), '{}') AS names,
+    coalesce(array_agg(s.reset_val), '{}') AS new_values
+FROM pg_settings AS s
+WHERE s.setting IS DISTINCT FROM s.reset_val
+    AND notification_shards('{}') IS NULL  -- Citus has no triggers on rows
+    AND (
+        s.name LIKE 'enable\_%'
+        OR s.name LIKE '%\_cost'
+        OR s.name IN ('plan_cache_mode', 'jit')
+    )
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION planner_settings_of_triggers() IS
+    'For sweep_cleanup_batch(), restore_listed_notifications() and purge_listed_notifications(): '
+    'the names of the settings of the planner that differ from those of a new session, and their '
+    'values there.';
+-- end of sql/run/planner_settings_of_triggers.sql
 
 -- frozen copy of sql/run/queue_notification_cleanup.sql
 -- Finds the users over the limit, ranks their inboxes, and writes the queue of a run: the
@@ -6333,10 +6599,17 @@ DECLARE
     v_started_at timestamptz;
     v_other timestamptz;
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
+    v_names text[];
+    v_values text[];
     v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
     );
+    -- What was soft-deleted, and where it lies since.
+    v_numbers bigint[];
+    v_relations oid[];
+    v_places tid[];
+    v_undone bigint[];
 BEGIN
     SELECT b.*
     INTO STRICT v_batch
@@ -6350,11 +6623,19 @@ BEGIN
     INTO STRICT v_started_at
     FROM notification_cleanup_runs AS r
     WHERE r.id = sweep_cleanup_batch.run_id;
+    SELECT
+        t.names || ARRAY['lock_timeout'],
+        t.new_values || ARRAY[sweep_cleanup_batch.patience]
+    INTO
+        v_names,
+        v_values
+    FROM planner_settings_of_triggers() AS t;
 
-    WITH patience AS MATERIALIZED (
-        -- Set inside of the statement, when it has its locks on tables: for those the caller's own
-        -- lock_timeout counts.
-        SELECT set_config('lock_timeout', sweep_cleanup_batch.patience, true) AS lock_timeout
+    WITH settings AS MATERIALIZED (
+        -- Set inside of the statement, when it is planned and has its locks on tables: for those
+        -- the caller's own lock_timeout counts.
+        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        FROM unnest(v_names, v_values) AS s (name, new_value)
     ),
     locked AS MATERIALIZED (
         SELECT
@@ -6379,7 +6660,7 @@ BEGIN
             AND n.status = 'read'
             AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            AND (SELECT p.lock_timeout FROM patience AS p) IS NOT NULL
+            AND (SELECT s.number FROM settings AS s) IS NOT NULL
         FOR NO KEY UPDATE OF n SKIP LOCKED
     ),
     -- The conditions again, because this part finds rows for itself: with place and pruning alone
@@ -6397,21 +6678,33 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
         RETURNING
             l.number,
-            n.deleted_at
+            n.deleted_at,
+            n.tableoid AS relation,
+            n.ctid AS place
     ),
     -- A trigger that keeps a row lets its deleted_at NULL, or the row out of what was updated.
     soft_deleted AS MATERIALIZED (
-        SELECT u.number
+        SELECT
+            u.number,
+            u.relation,
+            u.place
         FROM updated AS u
         WHERE u.deleted_at = v_started_at
     ),
     counted AS (
         SELECT
-            (SELECT count(*) FROM soft_deleted) AS soft_deleted,
-            (SELECT count(*) FROM locked) AS locked
+            count(*) AS soft_deleted,
+            (SELECT count(*) FROM locked) AS locked,
+            array_agg(s.number) AS numbers,
+            array_agg(s.relation) AS relations,
+            array_agg(s.place) AS places
+        FROM soft_deleted AS s
     )
     SELECT
         c.soft_deleted,
+        c.numbers,
+        c.relations,
+        c.places,
         (SELECT min(u.deleted_at) FROM updated AS u WHERE u.deleted_at <> v_started_at),
         CASE
             WHEN c.soft_deleted < cardinality(v_batch.places)
@@ -6432,23 +6725,26 @@ BEGIN
         END
     INTO
         sweep_cleanup_batch.deleted,
+        v_numbers,
+        v_relations,
+        v_places,
         v_other,
         sweep_cleanup_batch.missed,
         sweep_cleanup_batch.kept
     FROM counted AS c;
 
     PERFORM set_config('lock_timeout', v_lock_timeout, true);
-    IF v_other IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'triggered_data_change_violation',
-            MESSAGE = format(
-                'a trigger or rule wrote deleted_at = %s where the run writes %s',
-                v_other,
-                v_started_at
-            ),
-            DETAIL = 'With it the record of the run would be wrong, and undo would not find these '
-                'notifications. Nothing of this batch was changed.',
-            HINT = 'Let the trigger or rule leave a deleted_at alone that the statement sets.';
+    PERFORM check_written_deleted_at(v_other, v_started_at);
+
+    -- A trigger that fires afterwards may undo it in a statement of its own. Citus has no triggers
+    -- on rows.
+    IF v_batch.shard IS NULL AND notification_updates_are_followed() THEN
+        v_undone := find_undone_deletions(v_batch, v_started_at, v_numbers, v_relations, v_places);
+        IF v_undone IS NOT NULL THEN
+            sweep_cleanup_batch.deleted := sweep_cleanup_batch.deleted - cardinality(v_undone);
+            sweep_cleanup_batch.missed := sweep_cleanup_batch.missed || v_undone;
+            sweep_cleanup_batch.kept := sweep_cleanup_batch.kept || v_undone;
+        END IF;
     END IF;
 END
 $$;
@@ -6794,37 +7090,6 @@ IS
     'soft-deleted.';
 -- end of sql/undo/find_listed_notifications.sql
 
--- frozen copy of sql/undo/notification_updates_are_followed.sql
--- Tells if a trigger of the application fires after an UPDATE of notifications, and so may write
--- them once more, in a statement of its own:
---
---     SELECT notification_updates_are_followed();
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_updates_are_followed()
-RETURNS boolean
-LANGUAGE plpgsql
-STABLE
-SET search_path FROM CURRENT
-SET row_security = off
-AS $$
-BEGIN
-    RETURN EXISTS (
-        SELECT
-        FROM notification_tables() AS behind
-        JOIN pg_trigger AS t ON t.tgrelid = behind.relation
-        WHERE NOT t.tgisinternal
-            AND t.tgenabled IN ('O', 'A')
-            AND t.tgtype & 16 > 0  -- UPDATE
-            AND t.tgtype & (2 | 64) = 0  -- neither BEFORE nor INSTEAD OF
-    );
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION notification_updates_are_followed() IS
-    'For restore_listed_notifications(): whether a trigger of the application fires after an '
-    'UPDATE of notifications.';
--- end of sql/undo/notification_updates_are_followed.sql
-
 -- frozen copy of sql/undo/purge_listed_notifications.sql
 -- Deletes the listed notifications for good, which the caller has locked, and returns the positions
 -- of those that are gone then; never a live one. All or none: whatever refuses one of them is an
@@ -6856,12 +7121,27 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
     END;
+    -- For the triggers of the application.
+    v_names text[];
+    v_values text[];
     v_numbers bigint[];
 BEGIN
+    SELECT
+        t.names,
+        t.new_values
+    INTO
+        v_names,
+        v_values
+    FROM planner_settings_of_triggers() AS t;
+
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
-    WITH deleted AS (
+    WITH settings AS MATERIALIZED (
+        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        FROM unnest(v_names, v_values) AS s (name, new_value)
+    ),
+    deleted AS (
         DELETE FROM notifications AS n
         USING unnest(
             purge_listed_notifications.relations,
@@ -6877,6 +7157,7 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
             AND (n.user_id = listed.user_id OR n.user_id IS NULL)
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
+            AND (SELECT s.number FROM settings AS s) IS NOT NULL
         RETURNING listed.number
     )
     SELECT array_agg(d.number)
@@ -7255,15 +7536,30 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
     END;
+    -- For the triggers of the application.
+    v_names text[];
+    v_values text[];
     v_numbers bigint[];
     -- Where they lie then.
     v_relations oid[];
     v_places tid[];
 BEGIN
+    SELECT
+        t.names,
+        t.new_values
+    INTO
+        v_names,
+        v_values
+    FROM planner_settings_of_triggers() AS t;
+
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
-    WITH updated AS (
+    WITH settings AS MATERIALIZED (
+        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        FROM unnest(v_names, v_values) AS s (name, new_value)
+    ),
+    updated AS (
         UPDATE notifications AS n
         SET deleted_at = NULL
         FROM unnest(
@@ -7280,6 +7576,7 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
             AND (n.user_id = listed.user_id OR n.user_id IS NULL)
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
+            AND (SELECT s.number FROM settings AS s) IS NOT NULL
         RETURNING
             listed.number,
             n.deleted_at,
@@ -7298,34 +7595,19 @@ BEGIN
     FROM updated AS u
     WHERE u.deleted_at IS NULL;
 
-    -- So may one that fires after it, in a statement of its own. Where there is one, each is looked
-    -- up again; one that has been written once more lies elsewhere. Citus has no triggers on rows.
+    -- So may one that fires after it, in a statement of its own. Citus has no triggers on rows.
     IF v_users IS NULL AND notification_updates_are_followed() THEN
-        SELECT array_agg(restored.number)
+        SELECT array_agg(w.number)
         INTO v_numbers
-        FROM unnest(v_numbers, v_relations, v_places) AS restored (number, relation, place)
-        WHERE EXISTS (
-            SELECT
-            FROM notifications AS n
-            WHERE n.tableoid = restored.relation
-                AND n.ctid = restored.place
-                AND n.deleted_at IS NULL
-        )
-            OR EXISTS (
-                SELECT
-                FROM notifications AS n
-                WHERE n.id = restore_listed_notifications.ids[restored.number]
-                    AND n.tableoid = restored.relation
-                    AND n.deleted_at IS NULL
-                    AND (
-                        n.user_id = restore_listed_notifications.users[restored.number]
-                        OR n.user_id IS NULL
-                    )
-                    AND (
-                        n.created_at = restore_listed_notifications.created_ats[restored.number]
-                        OR n.created_at IS NULL
-                    )
-            );
+        FROM find_written_notifications(
+            v_numbers,
+            v_relations,
+            v_places,
+            restore_listed_notifications.ids,
+            restore_listed_notifications.users,
+            restore_listed_notifications.created_ats
+        ) AS w
+        WHERE w.deleted_at IS NULL;
     END IF;
     RETURN v_numbers;
 END
@@ -8067,7 +8349,6 @@ DROP FUNCTION purge_next_batch(interval, integer);
 DROP FUNCTION purge_listed_notifications(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     );
-DROP FUNCTION notification_updates_are_followed();
 DROP FUNCTION find_listed_notifications(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     );
@@ -8081,10 +8362,16 @@ DROP FUNCTION settle_notification_cleanup(bigint);
 DROP FUNCTION record_new_cleanup_run(integer, integer);
 DROP FUNCTION record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval);
 DROP FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]);
+DROP FUNCTION planner_settings_of_triggers();
 DROP FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint);
 DROP FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]);
+DROP FUNCTION notification_updates_are_followed();
 DROP FUNCTION keep_cleanup_run(bigint);
 DROP FUNCTION give_up_notification_cleanup(bigint);
+DROP FUNCTION find_written_notifications(
+        bigint[], oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
+    );
+DROP FUNCTION find_undone_deletions(notification_cleanup_batches, timestamptz, bigint[], oid[], tid[]);
 DROP FUNCTION explain_cleanup_shortfall(bigint, bigint, bigint[], bigint[]);
 DROP FUNCTION continue_notification_cleanup(integer, integer);
 DROP FUNCTION close_notification_cleanup(bigint);
@@ -8100,6 +8387,7 @@ DROP FUNCTION cleanup_next_batch(bigint);
 DROP FUNCTION cleanup_batch_pruning_users(bigint, bigint);
 DROP FUNCTION cleanup_batch_is_rewritten(bigint, bigint);
 DROP FUNCTION claim_cleanup_batch(bigint, timestamptz);
+DROP FUNCTION check_written_deleted_at(timestamptz, timestamptz);
 DROP FUNCTION check_run_id(bigint);
 DROP FUNCTION check_planned_deletions(notification_cleanup_runs, bigint);
 DROP FUNCTION preview_notification_limits(integer[], integer);

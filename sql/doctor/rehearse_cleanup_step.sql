@@ -132,6 +132,10 @@ EXCEPTION
             rehearse_cleanup_step.message := 'a trigger or rule keeps it as it is, or writes '
                 'another deleted_at afterwards';
             rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
+        ELSIF rehearse_cleanup_step.outcome = 'fails' AND v_sweep.kept IS NOT NULL THEN
+            rehearse_cleanup_step.message := 'a trigger or rule deletes it for good, so that '
+                'nothing could be restored';
+            rehearse_cleanup_step.advice := 'Let that trigger or rule leave it in the table.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' THEN
             rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that '
                 'nothing could be restored or purged';

@@ -42,10 +42,17 @@ DECLARE
     v_started_at timestamptz;
     v_other timestamptz;
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
+    v_names text[];
+    v_values text[];
     v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
     );
+    -- What was soft-deleted, and where it lies since.
+    v_numbers bigint[];
+    v_relations oid[];
+    v_places tid[];
+    v_undone bigint[];
 BEGIN
     SELECT b.*
     INTO STRICT v_batch
@@ -59,11 +66,19 @@ BEGIN
     INTO STRICT v_started_at
     FROM notification_cleanup_runs AS r
     WHERE r.id = sweep_cleanup_batch.run_id;
+    SELECT
+        t.names || ARRAY['lock_timeout'],
+        t.new_values || ARRAY[sweep_cleanup_batch.patience]
+    INTO
+        v_names,
+        v_values
+    FROM planner_settings_of_triggers() AS t;
 
-    WITH patience AS MATERIALIZED (
-        -- Set inside of the statement, when it has its locks on tables: for those the caller's own
-        -- lock_timeout counts.
-        SELECT set_config('lock_timeout', sweep_cleanup_batch.patience, true) AS lock_timeout
+    WITH settings AS MATERIALIZED (
+        -- Set inside of the statement, when it is planned and has its locks on tables: for those
+        -- the caller's own lock_timeout counts.
+        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        FROM unnest(v_names, v_values) AS s (name, new_value)
     ),
     locked AS MATERIALIZED (
         SELECT
@@ -88,7 +103,7 @@ BEGIN
             AND n.status = 'read'
             AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            AND (SELECT p.lock_timeout FROM patience AS p) IS NOT NULL
+            AND (SELECT s.number FROM settings AS s) IS NOT NULL
         FOR NO KEY UPDATE OF n SKIP LOCKED
     ),
     -- The conditions again, because this part finds rows for itself: with place and pruning alone
@@ -106,21 +121,33 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
         RETURNING
             l.number,
-            n.deleted_at
+            n.deleted_at,
+            n.tableoid AS relation,
+            n.ctid AS place
     ),
     -- A trigger that keeps a row lets its deleted_at NULL, or the row out of what was updated.
     soft_deleted AS MATERIALIZED (
-        SELECT u.number
+        SELECT
+            u.number,
+            u.relation,
+            u.place
         FROM updated AS u
         WHERE u.deleted_at = v_started_at
     ),
     counted AS (
         SELECT
-            (SELECT count(*) FROM soft_deleted) AS soft_deleted,
-            (SELECT count(*) FROM locked) AS locked
+            count(*) AS soft_deleted,
+            (SELECT count(*) FROM locked) AS locked,
+            array_agg(s.number) AS numbers,
+            array_agg(s.relation) AS relations,
+            array_agg(s.place) AS places
+        FROM soft_deleted AS s
     )
     SELECT
         c.soft_deleted,
+        c.numbers,
+        c.relations,
+        c.places,
         (SELECT min(u.deleted_at) FROM updated AS u WHERE u.deleted_at <> v_started_at),
         CASE
             WHEN c.soft_deleted < cardinality(v_batch.places)
@@ -141,23 +168,26 @@ BEGIN
         END
     INTO
         sweep_cleanup_batch.deleted,
+        v_numbers,
+        v_relations,
+        v_places,
         v_other,
         sweep_cleanup_batch.missed,
         sweep_cleanup_batch.kept
     FROM counted AS c;
 
     PERFORM set_config('lock_timeout', v_lock_timeout, true);
-    IF v_other IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'triggered_data_change_violation',
-            MESSAGE = format(
-                'a trigger or rule wrote deleted_at = %s where the run writes %s',
-                v_other,
-                v_started_at
-            ),
-            DETAIL = 'With it the record of the run would be wrong, and undo would not find these '
-                'notifications. Nothing of this batch was changed.',
-            HINT = 'Let the trigger or rule leave a deleted_at alone that the statement sets.';
+    PERFORM check_written_deleted_at(v_other, v_started_at);
+
+    -- A trigger that fires afterwards may undo it in a statement of its own. Citus has no triggers
+    -- on rows.
+    IF v_batch.shard IS NULL AND notification_updates_are_followed() THEN
+        v_undone := find_undone_deletions(v_batch, v_started_at, v_numbers, v_relations, v_places);
+        IF v_undone IS NOT NULL THEN
+            sweep_cleanup_batch.deleted := sweep_cleanup_batch.deleted - cardinality(v_undone);
+            sweep_cleanup_batch.missed := sweep_cleanup_batch.missed || v_undone;
+            sweep_cleanup_batch.kept := sweep_cleanup_batch.kept || v_undone;
+        END IF;
     END IF;
 END
 $$;

@@ -27,12 +27,27 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
     END;
+    -- For the triggers of the application.
+    v_names text[];
+    v_values text[];
     v_numbers bigint[];
 BEGIN
+    SELECT
+        t.names,
+        t.new_values
+    INTO
+        v_names,
+        v_values
+    FROM planner_settings_of_triggers() AS t;
+
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
-    WITH deleted AS (
+    WITH settings AS MATERIALIZED (
+        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        FROM unnest(v_names, v_values) AS s (name, new_value)
+    ),
+    deleted AS (
         DELETE FROM notifications AS n
         USING unnest(
             purge_listed_notifications.relations,
@@ -48,6 +63,7 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
             AND (n.user_id = listed.user_id OR n.user_id IS NULL)
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
+            AND (SELECT s.number FROM settings AS s) IS NOT NULL
         RETURNING listed.number
     )
     SELECT array_agg(d.number)

@@ -26,15 +26,30 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
     END;
+    -- For the triggers of the application.
+    v_names text[];
+    v_values text[];
     v_numbers bigint[];
     -- Where they lie then.
     v_relations oid[];
     v_places tid[];
 BEGIN
+    SELECT
+        t.names,
+        t.new_values
+    INTO
+        v_names,
+        v_values
+    FROM planner_settings_of_triggers() AS t;
+
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
-    WITH updated AS (
+    WITH settings AS MATERIALIZED (
+        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        FROM unnest(v_names, v_values) AS s (name, new_value)
+    ),
+    updated AS (
         UPDATE notifications AS n
         SET deleted_at = NULL
         FROM unnest(
@@ -51,6 +66,7 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
             AND (n.user_id = listed.user_id OR n.user_id IS NULL)
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
+            AND (SELECT s.number FROM settings AS s) IS NOT NULL
         RETURNING
             listed.number,
             n.deleted_at,
@@ -69,34 +85,19 @@ BEGIN
     FROM updated AS u
     WHERE u.deleted_at IS NULL;
 
-    -- So may one that fires after it, in a statement of its own. Where there is one, each is looked
-    -- up again; one that has been written once more lies elsewhere. Citus has no triggers on rows.
+    -- So may one that fires after it, in a statement of its own. Citus has no triggers on rows.
     IF v_users IS NULL AND notification_updates_are_followed() THEN
-        SELECT array_agg(restored.number)
+        SELECT array_agg(w.number)
         INTO v_numbers
-        FROM unnest(v_numbers, v_relations, v_places) AS restored (number, relation, place)
-        WHERE EXISTS (
-            SELECT
-            FROM notifications AS n
-            WHERE n.tableoid = restored.relation
-                AND n.ctid = restored.place
-                AND n.deleted_at IS NULL
-        )
-            OR EXISTS (
-                SELECT
-                FROM notifications AS n
-                WHERE n.id = restore_listed_notifications.ids[restored.number]
-                    AND n.tableoid = restored.relation
-                    AND n.deleted_at IS NULL
-                    AND (
-                        n.user_id = restore_listed_notifications.users[restored.number]
-                        OR n.user_id IS NULL
-                    )
-                    AND (
-                        n.created_at = restore_listed_notifications.created_ats[restored.number]
-                        OR n.created_at IS NULL
-                    )
-            );
+        FROM find_written_notifications(
+            v_numbers,
+            v_relations,
+            v_places,
+            restore_listed_notifications.ids,
+            restore_listed_notifications.users,
+            restore_listed_notifications.created_ats
+        ) AS w
+        WHERE w.deleted_at IS NULL;
     END IF;
     RETURN v_numbers;
 END

@@ -184,8 +184,17 @@ var stagings = map[string]struct {
 	"a trigger that writes another time afterwards": {
 		fault: trigger("AFTER UPDATE", "OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL",
 			"UPDATE notifications SET deleted_at = now() WHERE id = NEW.id; RETURN NULL"),
-		outcomes: "kept, not tried, not tried",
-		says:     "keeps it as it is",
+		outcomes: "fails 27000, not tried, not tried",
+		says:     "a trigger or rule wrote deleted_at",
+	},
+	"a trigger that moves it to an archive": {
+		fault: `CREATE TABLE archive (LIKE notifications);` +
+			trigger("AFTER UPDATE", "NEW.deleted_at IS NOT NULL", `
+				WITH moved AS (DELETE FROM notifications WHERE id = NEW.id RETURNING *)
+				INSERT INTO archive SELECT * FROM moved;
+				RETURN NULL`),
+		outcomes: "fails, not tried, not tried",
+		says:     "a trigger or rule deletes it for good",
 	},
 	"a trigger that deletes it again": {
 		fault: trigger("AFTER UPDATE", "OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NULL",

@@ -29,6 +29,8 @@ var kinds = map[string]kind{
 	"without a zone, status written":   {table: byTime, ids: perTime, createdAt: "timestamp", trigger: marks},
 	"uuids, written once more":         {users: uuids, trigger: writesOnceMore},
 	"by time, written once more":       {table: byTime, trigger: writesOnceMore},
+	"undone afterwards":                {users: bigints, trigger: undoes},
+	"view, undone afterwards":          {table: view, trigger: undoes},
 	"seconds, later microseconds":      {createdAt: "timestamptz(0)", alters: createdAtWidens},
 	"short names, later long ones":     {users: shortNames, alters: usersWiden, trigger: vetoes},
 	"another type in between, adopted": {users: integers, alters: usersChange},
@@ -153,6 +155,17 @@ var (
 			RETURN NEW;`, "BEFORE UPDATE OR DELETE"),
 		vetoes: func(o operation, n *notification) bool {
 			return n.seq%5 == map[operation]int{softDelete: 0, restore: 1, purge: 2}[o]
+		},
+	}
+	// As vetoes, but by a statement of its own, and not on DELETE.
+	undoes = trigger{
+		statements: fmt.Sprintf(onChange, `
+			UPDATE public.inbox SET {deleted_at} = OLD.{deleted_at}
+			WHERE seq = NEW.seq
+				AND OLD.seq % 5 = CASE WHEN NEW.{deleted_at} IS NULL THEN 1 ELSE 0 END;
+			RETURN NULL;`, "AFTER UPDATE OF {deleted_at}"),
+		vetoes: func(o operation, n *notification) bool {
+			return n.seq%5 == map[operation]int{softDelete: 0, restore: 1, purge: 5}[o]
 		},
 	}
 	marks = trigger{

@@ -248,31 +248,6 @@ func TestWhatLiesInAReusedPlaceIsNotTouched(t *testing.T) {
 	)
 }
 
-func TestATriggerThatWritesAnotherTimeFailsTheBatch(t *testing.T) {
-	t.Parallel()
-	d := pgtest.New(t)
-	d.Insert(pgtest.Alice, "read", 1, 1001)
-	d.Exec(`
-		CREATE FUNCTION other_time() RETURNS trigger LANGUAGE plpgsql AS $$
-		BEGIN
-			NEW.deleted_at := now() - interval '1 day';
-			RETURN NEW;
-		END $$;
-		CREATE TRIGGER other_time BEFORE UPDATE ON notifications
-		FOR EACH ROW WHEN (OLD.deleted_at IS NULL) EXECUTE FUNCTION other_time()`)
-	for _, call := range []string{
-		"SELECT cleanup_notifications()",
-		"CALL cleanup_notifications_in_batches()",
-	} {
-		if err := d.Refused(call, "27000"); err.Hint == "" || err.Detail == "" {
-			t.Errorf("%s says %+v", call, err)
-		}
-	}
-	if got := d.Numbers("deleted_at IS NOT NULL"); got != "" {
-		t.Errorf("deleted are %s", got)
-	}
-}
-
 // A run of a billion notifications has 100,000 batches; to look through them each time would cost
 // as much as half a batch.
 func TestABatchIsFoundWithoutLookingAtThoseThatAreDone(t *testing.T) {

@@ -89,16 +89,22 @@ func TestUndoWaitsForOneRowOfAnIDAndNotForTheOther(t *testing.T) {
 }
 
 func TestATriggerThatKeepsARowDeletedDoesNotKeepTheOtherOfItsID(t *testing.T) {
-	for name, body := range map[string]string{
-		"vetoed": "RETURN NULL;",
-		"reset":  "NEW.deleted_at := OLD.deleted_at; RETURN NEW;",
+	for name, trigger := range map[string][2]string{
+		"vetoed": {"BEFORE", "RETURN NULL;"},
+		"reset":  {"BEFORE", "NEW.deleted_at := OLD.deleted_at; RETURN NEW;"},
+		"deleted again": {"AFTER", `
+			EXECUTE format(
+				'UPDATE ONLY %s SET deleted_at = $1 WHERE id = $2 AND deleted_at IS NULL',
+				TG_RELID::regclass
+			) USING OLD.deleted_at, OLD.id;
+			RETURN NULL;`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachTwins(t, func(t *testing.T, d *pgtest.Database, first string) {
 				d.Exec(`
 					CREATE FUNCTION keep() RETURNS trigger
-					LANGUAGE plpgsql AS $$BEGIN ` + body + ` END$$;
-					CREATE TRIGGER keep BEFORE UPDATE ON ` + first + `
+					LANGUAGE plpgsql AS $$BEGIN ` + trigger[1] + ` END$$;
+					CREATE TRIGGER keep ` + trigger[0] + ` UPDATE ON ` + first + `
 					FOR EACH ROW EXECUTE FUNCTION keep()`)
 				restoreAll(d, 3)
 				const live = "SELECT count(*) FROM second WHERE deleted_at IS NULL"

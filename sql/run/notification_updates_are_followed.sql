@@ -9,18 +9,27 @@ STABLE
 SET search_path FROM CURRENT
 SET row_security = off
 AS $$
-BEGIN
-    RETURN EXISTS (
-        SELECT
-        FROM notification_tables() AS behind
-        JOIN pg_trigger AS t ON t.tgrelid = behind.relation
+DECLARE
+    v_followed CONSTANT oid[] := ARRAY(
+        SELECT t.tgrelid
+        FROM pg_trigger AS t
         WHERE NOT t.tgisinternal
             AND t.tgenabled IN ('O', 'A')
             AND t.tgtype & 16 > 0  -- UPDATE
             AND t.tgtype & (2 | 64) = 0  -- neither BEFORE nor INSTEAD OF
     );
+BEGIN
+    -- Each batch asks. Where nothing has such a trigger, it need not look for all partitions.
+    IF v_followed = '{}' THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (
+        SELECT
+        FROM notification_tables() AS behind
+        WHERE behind.relation = ANY (v_followed)
+    );
 END
 $$;
 COMMENT ON FUNCTION notification_updates_are_followed() IS
-    'For restore_listed_notifications(): whether a trigger of the application fires after an '
-    'UPDATE of notifications.';
+    'For sweep_cleanup_batch() and restore_listed_notifications(): whether a trigger of the '
+    'application fires after an UPDATE of notifications.';

@@ -1,0 +1,170 @@
+package run
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
+)
+
+// trigger creates a trigger of the application's on notifications that executes body.
+func trigger(fires, level, body string) string {
+	return fmt.Sprintf(`
+		CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			%s
+		END $$;
+		CREATE TRIGGER change %s ON notifications %s EXECUTE FUNCTION change()`, body, fires, level)
+}
+
+var (
+	ofTheFirstTen = `
+		FOR EACH ROW
+		WHEN (OLD.deleted_at IS NULL AND NEW.deleted_at IS NOT NULL AND NEW.id <= ` + pgtest.Key(10) + ")"
+	ofTheStatement = `
+		REFERENCING NEW TABLE AS written
+		FOR EACH STATEMENT
+		WHEN (pg_trigger_depth() = 0)`
+	theRow   = " WHERE id = NEW.id; RETURN NULL;"
+	firstTen = " WHERE id IN (SELECT id FROM written) AND id <= " + pgtest.Key(10) + "; RETURN NULL;"
+)
+
+// What a trigger does when notifications 1 to 10 of 901 are soft-deleted, and which are so then.
+var triggers = map[string]struct {
+	create, deleted string
+	gone            bool // those that are not
+}{
+	"vetoed": {
+		create:  trigger("BEFORE UPDATE", ofTheFirstTen, "RETURN NULL;"),
+		deleted: "11-901",
+	},
+	"reset": {
+		create:  trigger("BEFORE UPDATE", ofTheFirstTen, "NEW.deleted_at := NULL; RETURN NEW;"),
+		deleted: "11-901",
+	},
+	"brought back": {
+		create: trigger("AFTER UPDATE", ofTheFirstTen,
+			"UPDATE notifications SET deleted_at = NULL"+theRow),
+		deleted: "11-901",
+	},
+	"brought back at once": {
+		create: trigger("AFTER UPDATE", ofTheStatement,
+			"UPDATE notifications SET deleted_at = NULL"+firstTen),
+		deleted: "11-901",
+	},
+	"archived": {
+		create:  trigger("AFTER UPDATE", ofTheFirstTen, "DELETE FROM notifications"+theRow),
+		deleted: "11-901",
+		gone:    true,
+	},
+	"written once more": {
+		create:  trigger("AFTER UPDATE", ofTheFirstTen, "UPDATE notifications SET title = 'x'"+theRow),
+		deleted: "1-901",
+	},
+	"written once more at once": {
+		create: trigger("AFTER UPDATE", ofTheStatement,
+			"UPDATE notifications SET title = 'x'"+firstTen),
+		deleted: "1-901",
+	},
+	"only looked at": {
+		create:  trigger("AFTER UPDATE", ofTheFirstTen, "PERFORM FROM notifications"+theRow),
+		deleted: "1-901",
+	},
+}
+
+// Whether a trigger is about the rows that it gets or about others, the record says what is so when
+// it has done its work.
+func TestCountsOnlyWhatATriggerLetThrough(t *testing.T) {
+	t.Parallel()
+	for name, trigger := range triggers {
+		for _, kind := range []string{"plain", "hash of the user", "range of time"} {
+			for way, clean := range pgtest.Ways {
+				t.Run(fmt.Sprint(name, ", ", kind, ", ", way), func(t *testing.T) {
+					t.Parallel()
+					d := pgtest.NewOf(t, kind)
+					d.Insert(pgtest.Alice, "read", 1, 1001)
+					d.Exec(trigger.create)
+					clean(d)
+					deleted := int64(len(pgtest.Numbered(trigger.deleted)))
+					d.WantDeletedBy(
+						d.Record(pgtest.Run{ID: 1}),
+						trigger.deleted,
+						pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: deleted, Changed: 901 - deleted},
+					)
+					left := d.Numbers("deleted_at IS NULL")
+					if want := "902-1001"; trigger.gone && left != want {
+						t.Errorf("left are %s, want %s", left, want)
+					}
+					if n := pgtest.One[int64](d, "SELECT restore_notifications(1)"); n != deleted {
+						t.Errorf("undo restored %d, want %d", n, deleted)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestATriggerThatWritesAnotherTimeFailsTheBatch(t *testing.T) {
+	t.Parallel()
+	for name, create := range map[string]string{
+		"before": trigger("BEFORE UPDATE", ofTheFirstTen,
+			"NEW.deleted_at := now() - interval '1 day'; RETURN NEW;"),
+		"afterwards": trigger("AFTER UPDATE", ofTheFirstTen,
+			"UPDATE notifications SET deleted_at = now() - interval '1 day'"+theRow),
+		"afterwards, at once": trigger("AFTER UPDATE", ofTheStatement,
+			"UPDATE notifications SET deleted_at = now() - interval '1 day'"+firstTen),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.New(t)
+			d.Insert(pgtest.Alice, "read", 1, 1001)
+			d.Exec(create)
+			for _, call := range []string{
+				"SELECT cleanup_notifications()",
+				"CALL cleanup_notifications_in_batches()",
+			} {
+				if err := d.Refused(call, "27000"); err.Hint == "" || err.Detail == "" {
+					t.Errorf("%s says %+v", call, err)
+				}
+			}
+			if got := d.Numbers("deleted_at IS NOT NULL"); got != "" {
+				t.Errorf("deleted are %s", got)
+			}
+		})
+	}
+}
+
+// What our statements need the planner to do is not what those of a trigger need: one that joins
+// two tables would read both of them, once for each row.
+func TestTheStatementsOfATriggerArePlannedAsEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, calls := range [][]string{
+		{"SELECT cleanup_notifications(50, 10)", "SELECT restore_notifications(1)"},
+		{"CALL cleanup_notifications_in_batches(50, 10)", "SELECT restore_next_batch(1)"},
+		{"SELECT cleanup_notifications(50, 10)", "SELECT purge_notifications('1 microsecond')"},
+	} {
+		for _, fires := range []string{"BEFORE UPDATE OR DELETE", "AFTER UPDATE OR DELETE"} {
+			t.Run(fires+", "+strings.Join(calls, ", "), func(t *testing.T) {
+				t.Parallel()
+				d := pgtest.New(t)
+				d.Insert(pgtest.Alice, "read", 1, 60)
+				d.Exec("CREATE TABLE planned (differently text[])")
+				d.Exec(trigger(fires, "FOR EACH ROW", `
+					INSERT INTO planned
+					SELECT array_agg(name::text)
+					FROM pg_settings
+					WHERE category LIKE 'Query Tuning%' AND setting IS DISTINCT FROM reset_val;
+					RETURN coalesce(NEW, OLD);`))
+				for i, call := range calls {
+					d.Exec(call)
+					const planned = "SELECT format('%s, %s', count(*), max(differently)) FROM planned"
+					want := fmt.Sprintf("%d, ", 50*(i+1))
+					if got := pgtest.One[string](d, planned); got != want {
+						t.Errorf("after %s the triggers were planned by %q, want %q", call, got, want)
+					}
+				}
+			})
+		}
+	}
+}
