@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,7 +98,8 @@ func printResult(name, verdict string, start time.Time, killer string, err error
 }
 
 // try tests a copy of the tree with the changes of a mutant, or as it is, on a server of its own,
-// and returns the first test that went red. The error says why a mutant cannot be tried.
+// and returns the first test that went red, with what it said. The error says why a mutant cannot
+// be tried.
 func (t *tree) try(ctx context.Context, m *mutant) (killer string, err error) {
 	folder, err := os.MkdirTemp("", "mutant-")
 	if err != nil {
@@ -243,7 +245,7 @@ func (t *trial) createDatabase(ctx context.Context, name string) (string, error)
 	return own.String(), err
 }
 
-// test runs the tests of a step up to the first red one.
+// test runs the tests of a step up to the first red one, and returns its name and what it said.
 func (t *trial) test(ctx context.Context, s step) (killer string, err error) {
 	arguments := []string{
 		"test", "-json", "-count=1", "-p=1", "-vet=off", "-short", "-timeout=15m",
@@ -294,10 +296,14 @@ type event struct {
 	FailedBuild string
 }
 
-// firstRed reads what go test -json prints until a test has failed. The error says why the tests
-// could not run.
+// complaint is the first line of what a test says when it fails.
+var complaint = regexp.MustCompile(`^\s+\w+\.go:\d+: \S`)
+
+// firstRed reads what go test -json prints until a test has failed, and returns its name and what
+// it said. The error says why the tests could not run.
 func firstRed(output io.Reader) (killer string, err error) {
 	var said, compilerSaid, hanging string
+	complaints := map[string]string{} // by test
 	for decoder := json.NewDecoder(output); ; {
 		var e event
 		if err := decoder.Decode(&e); errors.Is(err, io.EOF) {
@@ -312,12 +318,14 @@ func firstRed(output io.Reader) (killer string, err error) {
 			hanging = " (test timed out)"
 		case e.Action == "output" && e.Test == "" && e.Output != "FAIL\n":
 			said += e.Output
+		case e.Action == "output" && complaint.MatchString(e.Output):
+			complaints[e.Test] = " " + firstLine(e.Output)
 		case e.Action != "fail":
 		case e.FailedBuild != "":
 			return "", fmt.Errorf("go build: %s", firstLine(compilerSaid))
 		case e.Test != "":
 			test, _, _ := strings.Cut(e.Test, "/")
-			return test + hanging, nil
+			return test + hanging + complaints[e.Test], nil
 		case hanging != "":
 			return hanging, nil
 		default:

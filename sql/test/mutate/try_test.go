@@ -20,6 +20,13 @@ func TestEndsAtTheFirstRedTest(t *testing.T) {
 			output: green + `{"Action":"fail","Package":"p","Test":"TestB/on_a_view"}` + later,
 			killer: "TestB",
 		},
+		"red, and says why": {
+			output: `{"Action":"output","Test":"TestB/on_a_view","Output":"=== RUN   TestB/on_a_view\n"}
+{"Action":"output","Test":"TestC","Output":"    c_test.go:7: green\n"}
+{"Action":"output","Test":"TestB/on_a_view","Output":"    b_test.go:12: got 1, want 2\n"}
+{"Action":"fail","Test":"TestB/on_a_view"}`,
+			killer: "TestB b_test.go:12: got 1, want 2",
+		},
 		"hangs": {
 			output: `{"Action":"output","Test":"TestB","Output":"panic: test timed out after 6m0s\n"}
 {"Action":"fail","Package":"p","Test":"TestB"}`,
