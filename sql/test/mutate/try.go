@@ -303,7 +303,7 @@ var complaint = regexp.MustCompile(`^\s+\w+\.go:\d+: \S`)
 // it said. The error says why the tests could not run.
 func firstRed(output io.Reader) (killer string, err error) {
 	var said, compilerSaid, hanging string
-	complaints := map[string]string{} // by test
+	complaints := map[string]string{} // the first of each test
 	for decoder := json.NewDecoder(output); ; {
 		var e event
 		if err := decoder.Decode(&e); errors.Is(err, io.EOF) {
@@ -319,7 +319,9 @@ func firstRed(output io.Reader) (killer string, err error) {
 		case e.Action == "output" && e.Test == "" && e.Output != "FAIL\n":
 			said += e.Output
 		case e.Action == "output" && complaint.MatchString(e.Output):
-			complaints[e.Test] = " " + firstLine(e.Output)
+			if complaints[e.Test] == "" {
+				complaints[e.Test] = " " + firstLine(e.Output)
+			}
 		case e.Action != "fail":
 		case e.FailedBuild != "":
 			return "", fmt.Errorf("go build: %s", firstLine(compilerSaid))

@@ -24,6 +24,7 @@ func TestEndsAtTheFirstRedTest(t *testing.T) {
 			output: `{"Action":"output","Test":"TestB/on_a_view","Output":"=== RUN   TestB/on_a_view\n"}
 {"Action":"output","Test":"TestC","Output":"    c_test.go:7: green\n"}
 {"Action":"output","Test":"TestB/on_a_view","Output":"    b_test.go:12: got 1, want 2\n"}
+{"Action":"output","Test":"TestB/on_a_view","Output":"    b_test.go:13: to repeat it in psql:\n"}
 {"Action":"fail","Test":"TestB/on_a_view"}`,
 			killer: "TestB b_test.go:12: got 1, want 2",
 		},
