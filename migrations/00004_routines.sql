@@ -5641,9 +5641,6 @@ SET enable_seqscan = off
 SET enable_indexscan = off
 SET enable_indexonlyscan = off
 SET enable_bitmapscan = off
-SET seq_page_cost = 1e9
-SET cpu_index_tuple_cost = 1e9
-SET random_page_cost = 0
 AS $$
 DECLARE
     v_batch notification_cleanup_batches;
@@ -6577,11 +6574,9 @@ SET jit = off
 SET timezone = 'UTC'
 -- The list is planned anew for each batch, by its own users and dates: they leave out partitions.
 SET plan_cache_mode = force_custom_plan
--- By place and by nothing else (one Tid Scan of all places of the list, which the hash join then
--- matches with the list), whatever the statistics say. Switching the other ways off is not enough
--- without statistics, and on PostgreSQL 18; pinned by costs as well it is. A nested loop would
--- begin a Tid Scan for each row, and each of those asks the system for the size of the table: half
--- as much time again.
+-- By place and by nothing else, whatever the statistics say: one Tid Scan of all places of the
+-- list, which the hash join then matches with the list. A nested loop would begin a Tid Scan for
+-- each row, and each of those asks the system for the size of the table: half as much time again.
 SET enable_tidscan = on
 SET enable_nestloop = off
 SET enable_hashjoin = on
@@ -6590,9 +6585,6 @@ SET enable_seqscan = off
 SET enable_indexscan = off
 SET enable_indexonlyscan = off
 SET enable_bitmapscan = off
-SET seq_page_cost = 1e9
-SET cpu_index_tuple_cost = 1e9
-SET random_page_cost = 0
 AS $$
 DECLARE
     v_batch notification_cleanup_batches;

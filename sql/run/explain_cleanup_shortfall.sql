@@ -27,9 +27,6 @@ SET enable_seqscan = off
 SET enable_indexscan = off
 SET enable_indexonlyscan = off
 SET enable_bitmapscan = off
-SET seq_page_cost = 1e9
-SET cpu_index_tuple_cost = 1e9
-SET random_page_cost = 0
 AS $$
 DECLARE
     v_batch notification_cleanup_batches;

@@ -33,9 +33,9 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 	session.Exec("SET statement_timeout = '5s'")
 	limits := oneByOne + ", max_replica_lag => '1 second'"
 	// waits does batches until one has to wait, as many as there are; goesOn until one has not.
-	waits := func(replica string) {
+	waits := func(replica string) (batches int) {
 		t.Helper()
-		for batches := 0; session.Batch(pgtest.FirstRun) > 0; batches++ {
+		for ; session.Batch(pgtest.FirstRun) > 0; batches++ {
 			time.Sleep(300 * time.Millisecond)
 		}
 		lines := strings.Split(strings.TrimSpace(notices()), "\n")
@@ -43,6 +43,7 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 			!strings.HasSuffix(last, " behind, and more than max_replica_lag, 00:00:01") {
 			t.Errorf("it was told %q", last)
 		}
+		return batches
 	}
 	goesOn := func() {
 		t.Helper()
@@ -66,7 +67,9 @@ func TestARunWaitsForWhoeverIsBehind(t *testing.T) {
 	replay("resume")
 	goesOn()
 	replay("pause")
-	waits("standby walreceiver") // a second after that
+	if n := waits("standby walreceiver"); n < 2 {
+		t.Errorf("it waits after %d batches, and not when the standby is a second behind", n)
+	}
 	replay("resume")
 	goesOn()
 

@@ -93,7 +93,7 @@ func TestLimitsThatAreNoneAreRefused(t *testing.T) {
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 300)
 	for _, arguments := range []string{
-		"NULL", "'{}'", "'{0}'", "'{1000,-1}'", "'{1000,NULL}'", "'{NULL}'", "'{1000,99}'",
+		"NULL", "'{}'", "'{0}'", "'{0}', 0", "'{1000,-1}'", "'{1000,NULL}'", "'{NULL}'", "'{1000,99}'",
 		"min_keep => 101", "min_keep => -1", "min_keep => NULL",
 	} {
 		if err := d.Refused(

@@ -49,6 +49,20 @@ func TestABatchThatBrokeOffIsFreeAgain(t *testing.T) {
 	d.WantDeletedBy(d.Record(run), "1-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 901})
 }
 
+// Others may get on meanwhile, and so may whoever was in its way.
+func TestABatchThatGaveWayComesLast(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 1001)
+	run := d.Plan("batch_size => 400")
+	d.Exec("UPDATE notification_cleanup_batches SET attempts = 1 WHERE number = 1")
+	for _, want := range []int{400, 101, 400} {
+		if n := d.Batch(run); n != want {
+			t.Errorf("the batch is %d, want %d", n, want)
+		}
+	}
+}
+
 func TestABatchListsBatchSizeNotificationsInTheOrderOfTheTable(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 
@@ -95,28 +96,53 @@ func TestAnIDThatRepeatsGoesOnlyWhereItsRowIsJudged(t *testing.T) {
 	}
 }
 
-// What VACUUM frees another notification may fill, of the same user and with the same id: of what
-// the plan judged only the place is the same then.
+// What VACUUM frees another notification may fill, of the same user and with the same id. Each time
+// one thing only tells that it is not what the plan judged.
 func TestAPlaceThatIsFilledAgainIsLeft(t *testing.T) {
 	t.Parallel()
-	d := pgtest.New(t)
-	d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
-	d.Insert(pgtest.Alice, "read", 1, 60)
-	run := d.Plan("50, 10")
-	d.Exec("CREATE TABLE former AS SELECT *, ctid AS place FROM notifications ORDER BY ctid")
-	d.Exec("DELETE FROM notifications WHERE " + pgtest.NotificationNumber + " < 60")
-	d.Vacuum("notifications")
-	d.Exec(`
-		INSERT INTO notifications (id, user_id, status, created_at)
-		SELECT id, user_id, status, created_at + interval '1 second'
-		FROM former
-		WHERE ` + pgtest.NotificationNumber + ` < 60
-		ORDER BY place`)
-	const same = `
-		SELECT count(*) FROM former AS f JOIN notifications AS n ON n.ctid = f.place AND n.id = f.id`
-	if n := pgtest.One[int](d, same); n != 60 {
-		t.Fatalf("only %d lie where they lay", n)
+	for name, filled := range map[string]struct {
+		status, createdAt, deletedAt, order string
+		inPlace, stillOver                  int64
+	}{
+		"of another date":     {createdAt: "created_at + interval '1 second'", inPlace: 60, stillOver: 1},
+		"unread":              {status: "'unread'", inPlace: 60, stillOver: 1},
+		"deleted":             {deletedAt: "timestamptz '2025-06-01Z'", inPlace: 60},
+		"by each other's row": {order: "place > (SELECT min(place) FROM doomed) DESC, place", inPlace: 1, stillOver: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.New(t)
+			d.Exec("ALTER TABLE notifications SET (autovacuum_enabled = off)")
+			d.Insert(pgtest.Alice, "read", 1, 60)
+			run := d.Plan("50, 10")
+			d.Exec("CREATE TABLE former AS SELECT *, ctid AS place FROM notifications ORDER BY ctid")
+			const doomed = pgtest.NotificationNumber + " < 60"
+			d.Exec("CREATE VIEW doomed AS SELECT * FROM former WHERE " + doomed)
+			d.Exec("DELETE FROM notifications WHERE " + doomed)
+			d.Vacuum("notifications")
+			d.Exec(fmt.Sprintf(`
+				INSERT INTO notifications (id, user_id, status, created_at, deleted_at)
+				SELECT id, user_id, %s, %s, %s
+				FROM doomed
+				ORDER BY %s`,
+				cmp.Or(filled.status, "status"),
+				cmp.Or(filled.createdAt, "created_at"),
+				cmp.Or(filled.deletedAt, "deleted_at"),
+				cmp.Or(filled.order, "place")))
+			const places = `
+				SELECT count(*) FILTER (WHERE n.id = f.id)
+				FROM former AS f
+				JOIN notifications AS n ON n.ctid = f.place
+				HAVING count(*) = 60`
+			if n := pgtest.One[int64](d, places); n != filled.inPlace {
+				t.Fatalf("%d lie where they lay, want %d", n, filled.inPlace)
+			}
+			d.Drain(run)
+			d.WantDeletedBy(
+				d.Record(run),
+				"",
+				pgtest.Counts{OverLimit: 1, StillOver: filled.stillOver, Changed: 50},
+			)
+		})
 	}
-	d.Drain(run)
-	d.WantDeletedBy(d.Record(run), "", pgtest.Counts{OverLimit: 1, StillOver: 1, Changed: 50})
 }

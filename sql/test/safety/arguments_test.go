@@ -23,6 +23,7 @@ func TestRefusedArgumentsChangeNothing(t *testing.T) {
 			"max_notifications => 99", "NULL, NULL",
 			"0, 0", "10, 11", "-2147483648, -2147483648",
 			"batch_size => NULL", "batch_size => 0", "batch_size => -1", "batch_size => -2147483648",
+			"batch_size => 1000001", "batch_size => 2147483647",
 			"pause_factor => NULL", "pause_factor => -0.1", "pause_factor => 1001", "pause_factor => 'NaN'",
 			"max_replica_lag => '0'", "max_replica_lag => '-1 second'",
 			"max_deletions => -1",
