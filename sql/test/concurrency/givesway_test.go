@@ -67,7 +67,8 @@ func TestABatchThatGivesWayComesAgain(t *testing.T) {
 	application := changesAreCounted(d)
 	d.Plan("")
 	session := d.OpenSession()
-	session.Exec("SET deadlock_timeout = '1min'; SET lock_timeout = '7s'")
+	session.Exec("SET deadlock_timeout = '1min'; SET lock_timeout = '1h'")
+	session.Exec("SET statement_timeout = '10s'") // long before it
 	for attempt := 1; attempt <= 2; attempt++ {
 		if n := session.Batch(pgtest.FirstRun); n != 0 {
 			t.Errorf("deleted %d in attempt %d", n, attempt)
@@ -75,8 +76,8 @@ func TestABatchThatGivesWayComesAgain(t *testing.T) {
 		wantAttempts(d, attempt)
 		d.WantNothingLocked()
 	}
-	if got := pgtest.One[string](session, "SHOW lock_timeout"); got != "7s" {
-		t.Errorf("lock_timeout is %s, want 7s", got)
+	if got := pgtest.One[string](session, "SHOW lock_timeout"); got != "1h" {
+		t.Errorf("lock_timeout is %s, want 1h", got)
 	}
 	application.Exec("COMMIT")
 	for _, want := range []int{901, -1} {
