@@ -6597,7 +6597,9 @@ DECLARE
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
     );
-    -- What was soft-deleted, and where it lies since.
+    -- A trigger fires afterwards, which may undo it in a statement of its own. Then, what was
+    -- soft-deleted, and where it lies since.
+    v_is_followed boolean;
     v_numbers bigint[];
     v_relations oid[];
     v_places tid[];
@@ -6611,6 +6613,8 @@ BEGIN
     IF v_batch.shard IS NOT NULL THEN
         PERFORM pin_tid_scans_on_workers();
     END IF;
+    -- Citus has no triggers on rows.
+    v_is_followed := v_batch.shard IS NULL AND notification_updates_are_followed();
     SELECT r.started_at
     INTO STRICT v_started_at
     FROM notification_cleanup_runs AS r
@@ -6687,9 +6691,9 @@ BEGIN
         SELECT
             count(*) AS soft_deleted,
             (SELECT count(*) FROM locked) AS locked,
-            array_agg(s.number) AS numbers,
-            array_agg(s.relation) AS relations,
-            array_agg(s.place) AS places
+            array_agg(s.number) FILTER (WHERE v_is_followed) AS numbers,
+            array_agg(s.relation) FILTER (WHERE v_is_followed) AS relations,
+            array_agg(s.place) FILTER (WHERE v_is_followed) AS places
         FROM soft_deleted AS s
     )
     SELECT
@@ -6728,9 +6732,7 @@ BEGIN
     PERFORM set_config('lock_timeout', v_lock_timeout, true);
     PERFORM check_written_deleted_at(v_other, v_started_at);
 
-    -- A trigger that fires afterwards may undo it in a statement of its own. Citus has no triggers
-    -- on rows.
-    IF v_batch.shard IS NULL AND notification_updates_are_followed() THEN
+    IF v_is_followed THEN
         v_undone := find_undone_deletions(v_batch, v_started_at, v_numbers, v_relations, v_places);
         IF v_undone IS NOT NULL THEN
             sweep_cleanup_batch.deleted := sweep_cleanup_batch.deleted - cardinality(v_undone);
