@@ -155,6 +155,22 @@ func TestStillOverTheLimitIsWhoIsSoWhenTheRunEnds(t *testing.T) {
 	)
 }
 
+// Whom the plan knows to stay over the limit, the end does not count again.
+func TestAUserWhoStaysOverTheLimitCountsOnce(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 150)
+	d.Insert(pgtest.Alice, "unread", 151, 1151)
+	run := d.Plan("")
+	d.Hold(pgtest.FirstNotification)
+	d.Drain(run)
+	d.WantDeletedBy(
+		d.Record(run),
+		"2-50",
+		pgtest.Counts{OverLimit: 1, Cleaned: 1, StillOver: 1, Deleted: 49, Skipped: 1},
+	)
+}
+
 func TestTheQueueGoesWithTheHistory(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
