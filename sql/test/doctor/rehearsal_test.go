@@ -458,7 +458,10 @@ func TestTheRehearsalSaysWhyItTriesNothing(t *testing.T) {
 	wantOutcome(d, "not tried: this role may not do it")
 	d.Exec("RESET ROLE")
 	wantOutcome(d, "works")
-	for _, change := range []string{"deleted_at = '2025-06-01Z'", "deleted_at = NULL, status = 'unread'"} {
+	for _, change := range []string{
+		"deleted_at = '2025-06-01Z'",
+		"deleted_at = NULL, status = 'unread'",
+	} {
 		d.Exec("UPDATE notifications SET " + change)
 		wantOutcome(d, "accepted: the server takes the statement, but no read notification was found")
 	}

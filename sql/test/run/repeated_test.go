@@ -104,10 +104,25 @@ func TestAPlaceThatIsFilledAgainIsLeft(t *testing.T) {
 		status, createdAt, deletedAt, order string
 		inPlace, stillOver                  int64
 	}{
-		"of another date":     {createdAt: "created_at + interval '1 second'", inPlace: 60, stillOver: 1},
-		"unread":              {status: "'unread'", inPlace: 60, stillOver: 1},
-		"deleted":             {deletedAt: "timestamptz '2025-06-01Z'", inPlace: 60},
-		"by each other's row": {order: "place > (SELECT min(place) FROM doomed) DESC, place", inPlace: 1, stillOver: 1},
+		"of another date": {
+			createdAt: "created_at + interval '1 second'",
+			inPlace:   60,
+			stillOver: 1,
+		},
+		"unread": {
+			status:    "'unread'",
+			inPlace:   60,
+			stillOver: 1,
+		},
+		"deleted": {
+			deletedAt: "timestamptz '2025-06-01Z'",
+			inPlace:   60,
+		},
+		"by each other's row": {
+			order:     "place > (SELECT min(place) FROM doomed) DESC, place",
+			inPlace:   1,
+			stillOver: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
