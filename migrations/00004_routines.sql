@@ -546,9 +546,6 @@ BEGIN
         SET LOCAL enable_indexscan = off;
         SET LOCAL enable_indexonlyscan = off;
         SET LOCAL enable_bitmapscan = off;
-        SET LOCAL seq_page_cost = 1e9;
-        SET LOCAL cpu_index_tuple_cost = 1e9;
-        SET LOCAL random_page_cost = 0;
     END
     $citus$;
 END
