@@ -3074,9 +3074,9 @@ EXCEPTION
                 'another deleted_at afterwards';
             rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' AND v_sweep.kept IS NOT NULL THEN
-            rehearse_cleanup_step.message := 'a trigger or rule deletes it for good, so that '
-                'nothing could be restored';
-            rehearse_cleanup_step.advice := 'Let that trigger or rule leave it in the table.';
+            rehearse_cleanup_step.message := 'a trigger deletes it for good, or the view hides it '
+                'once it is deleted, so that nothing could be restored';
+            rehearse_cleanup_step.advice := 'Let both leave what is deleted in sight.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' THEN
             rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that '
                 'nothing could be restored or purged';
@@ -5783,8 +5783,11 @@ STABLE
 SET search_path FROM CURRENT
 SET row_security = off
 SET jit = off
--- By the place (ctid), in the one partition that can have the row.
+-- By the place (ctid), in the one partition that can have the row: not by hashing or sorting the
+-- whole table for a list of it.
 SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_sort = off
 SET random_page_cost = 0
 AS $$
 BEGIN
@@ -5811,6 +5814,8 @@ BEGIN
         JOIN notifications AS n
             ON n.tableoid = w.relation
             AND n.ctid = w.place
+            AND (n.user_id = w.user_id OR n.user_id IS NULL)
+            AND (n.created_at = w.created_at OR n.created_at IS NULL)
     ),
     -- What has been written once more lies elsewhere.
     elsewhere AS (
@@ -5925,7 +5930,7 @@ DECLARE
         SELECT t.tgrelid
         FROM pg_trigger AS t
         WHERE NOT t.tgisinternal
-            AND t.tgenabled IN ('O', 'A')
+            AND t.tgenabled <> 'D'
             AND t.tgtype & 16 > 0  -- UPDATE
             AND t.tgtype & (2 | 64) = 0  -- neither BEFORE nor INSTEAD OF
     );
@@ -6123,16 +6128,16 @@ IS
 -- end of sql/run/plan_notification_cleanup.sql
 
 -- frozen copy of sql/run/planner_settings_of_triggers.sql
--- The settings of the planner that the calling routine has pinned for a statement of its own, each
--- with the value that it has in a new session:
+-- The settings of the planner that a routine has pinned for a statement of its own, each with the
+-- value that it has in a new session:
 --
---     SELECT * FROM planner_settings_of_triggers();
+--     SELECT * FROM planner_settings_of_triggers('purge_listed_notifications'::regproc);
 --
--- The statement takes these values when it has been planned, because the triggers of the
--- application are planned while it runs. Ours would make them read whole tables: a trigger that
--- joins two, for example, on PostgreSQL 18.
+-- The statement takes these values after it has been planned, because the triggers of the
+-- application are planned while it runs. With ours, a trigger that joins two tables would read both
+-- of them for each row. No others are touched: they would stay so until the end of the transaction.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION planner_settings_of_triggers()
+CREATE OR REPLACE FUNCTION planner_settings_of_triggers(routine regproc)
 RETURNS TABLE (
     names text[],
     new_values text[]
@@ -6145,20 +6150,23 @@ AS $$
 SELECT
     coalesce(array_agg(s.name), '{}') AS names,
     coalesce(array_agg(s.reset_val), '{}') AS new_values
-FROM pg_settings AS s
-WHERE s.setting IS DISTINCT FROM s.reset_val
+FROM pg_proc AS p
+CROSS JOIN unnest(p.proconfig) AS pinned (setting)
+JOIN pg_settings AS s ON s.name = split_part(pinned.setting, '=', 1)
+WHERE p.oid = planner_settings_of_triggers.routine
+    AND s.setting IS DISTINCT FROM s.reset_val
     AND notification_shards('{}') IS NULL  -- Citus has no triggers on rows
     AND (
-        s.name LIKE 'enable\_%'
-        OR s.name LIKE '%\_cost'
+        starts_with(s.name, 'enable_')
+        OR right(s.name, 5) = '_cost'
         OR s.name IN ('plan_cache_mode', 'jit')
     )
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION planner_settings_of_triggers() IS
+COMMENT ON FUNCTION planner_settings_of_triggers(regproc) IS
     'For sweep_cleanup_batch(), restore_listed_notifications() and purge_listed_notifications(): '
-    'the names of the settings of the planner that differ from those of a new session, and their '
-    'values there.';
+    'the names of the settings of the planner that the routine has pinned and that are others in '
+    'a new session, and their values there.';
 -- end of sql/run/planner_settings_of_triggers.sql
 
 -- frozen copy of sql/run/queue_notification_cleanup.sql
@@ -6594,8 +6602,8 @@ DECLARE
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
     );
-    -- A trigger fires afterwards, which may undo it in a statement of its own. Then, what was
-    -- soft-deleted, and where it lies since.
+    -- Whether a trigger of the application fires after the UPDATE, and so may undo it. If so, these
+    -- are the rows that were soft-deleted, and where they lie now.
     v_is_followed boolean;
     v_numbers bigint[];
     v_relations oid[];
@@ -6622,12 +6630,12 @@ BEGIN
     INTO
         v_names,
         v_values
-    FROM planner_settings_of_triggers() AS t;
+    FROM planner_settings_of_triggers('sweep_cleanup_batch'::regproc) AS t;
 
     WITH settings AS MATERIALIZED (
-        -- Set inside of the statement, when it is planned and has its locks on tables: for those
+        -- Set inside of the statement, after it is planned and has its locks on tables: for those
         -- the caller's own lock_timeout counts.
-        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        SELECT count(set_config(s.name, s.new_value, true)) AS given_back
         FROM unnest(v_names, v_values) AS s (name, new_value)
     ),
     locked AS MATERIALIZED (
@@ -6653,7 +6661,7 @@ BEGIN
             AND n.status = 'read'
             AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            AND (SELECT s.number FROM settings AS s) IS NOT NULL
+            AND (SELECT s.given_back FROM settings AS s) IS NOT NULL
         FOR NO KEY UPDATE OF n SKIP LOCKED
     ),
     -- The conditions again, because this part finds rows for itself: with place and pruning alone
@@ -6743,7 +6751,7 @@ $$;
 COMMENT ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) IS
     'Does one batch for cleanup_next_batch(), which is what to call. deleted: how many; missed: '
     'the positions in the list of those that were not soft-deleted, NULL where all were; kept: '
-    'those of them that were locked and yet not changed, so that a trigger has kept them.';
+    'those of them that were locked, and that a trigger has kept, restored or deleted.';
 -- end of sql/run/sweep_cleanup_batch.sql
 
 -- frozen copy of sql/run/warn_without_index.sql
@@ -7123,13 +7131,13 @@ BEGIN
     INTO
         v_names,
         v_values
-    FROM planner_settings_of_triggers() AS t;
+    FROM planner_settings_of_triggers('purge_listed_notifications'::regproc) AS t;
 
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
     WITH settings AS MATERIALIZED (
-        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        SELECT count(set_config(s.name, s.new_value, true)) AS given_back
         FROM unnest(v_names, v_values) AS s (name, new_value)
     ),
     deleted AS (
@@ -7148,7 +7156,7 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
             AND (n.user_id = listed.user_id OR n.user_id IS NULL)
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
-            AND (SELECT s.number FROM settings AS s) IS NOT NULL
+            AND (SELECT s.given_back FROM settings AS s) IS NOT NULL
         RETURNING listed.number
     )
     SELECT array_agg(d.number)
@@ -7541,13 +7549,13 @@ BEGIN
     INTO
         v_names,
         v_values
-    FROM planner_settings_of_triggers() AS t;
+    FROM planner_settings_of_triggers('restore_listed_notifications'::regproc) AS t;
 
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
     WITH settings AS MATERIALIZED (
-        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        SELECT count(set_config(s.name, s.new_value, true)) AS given_back
         FROM unnest(v_names, v_values) AS s (name, new_value)
     ),
     updated AS (
@@ -7567,7 +7575,7 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
             AND (n.user_id = listed.user_id OR n.user_id IS NULL)
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
-            AND (SELECT s.number FROM settings AS s) IS NOT NULL
+            AND (SELECT s.given_back FROM settings AS s) IS NOT NULL
         RETURNING
             listed.number,
             n.deleted_at,
@@ -8353,7 +8361,7 @@ DROP FUNCTION settle_notification_cleanup(bigint);
 DROP FUNCTION record_new_cleanup_run(integer, integer);
 DROP FUNCTION record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval);
 DROP FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]);
-DROP FUNCTION planner_settings_of_triggers();
+DROP FUNCTION planner_settings_of_triggers(regproc);
 DROP FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint);
 DROP FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]);
 DROP FUNCTION notification_updates_are_followed();

@@ -133,9 +133,9 @@ EXCEPTION
                 'another deleted_at afterwards';
             rehearse_cleanup_step.advice := 'Let that trigger or rule pass what the step does.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' AND v_sweep.kept IS NOT NULL THEN
-            rehearse_cleanup_step.message := 'a trigger or rule deletes it for good, so that '
-                'nothing could be restored';
-            rehearse_cleanup_step.advice := 'Let that trigger or rule leave it in the table.';
+            rehearse_cleanup_step.message := 'a trigger deletes it for good, or the view hides it '
+                'once it is deleted, so that nothing could be restored';
+            rehearse_cleanup_step.advice := 'Let both leave what is deleted in sight.';
         ELSIF rehearse_cleanup_step.outcome = 'fails' THEN
             rehearse_cleanup_step.message := 'the view hides it once it is deleted, so that '
                 'nothing could be restored or purged';

@@ -23,8 +23,11 @@ STABLE
 SET search_path FROM CURRENT
 SET row_security = off
 SET jit = off
--- By the place (ctid), in the one partition that can have the row.
+-- By the place (ctid), in the one partition that can have the row: not by hashing or sorting the
+-- whole table for a list of it.
 SET plan_cache_mode = force_custom_plan
+SET enable_hashjoin = off
+SET enable_sort = off
 SET random_page_cost = 0
 AS $$
 BEGIN
@@ -51,6 +54,8 @@ BEGIN
         JOIN notifications AS n
             ON n.tableoid = w.relation
             AND n.ctid = w.place
+            AND (n.user_id = w.user_id OR n.user_id IS NULL)
+            AND (n.created_at = w.created_at OR n.created_at IS NULL)
     ),
     -- What has been written once more lies elsewhere.
     elsewhere AS (

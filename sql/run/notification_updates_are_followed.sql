@@ -14,7 +14,7 @@ DECLARE
         SELECT t.tgrelid
         FROM pg_trigger AS t
         WHERE NOT t.tgisinternal
-            AND t.tgenabled IN ('O', 'A')
+            AND t.tgenabled <> 'D'
             AND t.tgtype & 16 > 0  -- UPDATE
             AND t.tgtype & (2 | 64) = 0  -- neither BEFORE nor INSTEAD OF
     );

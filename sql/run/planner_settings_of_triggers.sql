@@ -1,12 +1,12 @@
--- The settings of the planner that the calling routine has pinned for a statement of its own, each
--- with the value that it has in a new session:
+-- The settings of the planner that a routine has pinned for a statement of its own, each with the
+-- value that it has in a new session:
 --
---     SELECT * FROM planner_settings_of_triggers();
+--     SELECT * FROM planner_settings_of_triggers('purge_listed_notifications'::regproc);
 --
--- The statement takes these values when it has been planned, because the triggers of the
--- application are planned while it runs. Ours would make them read whole tables: a trigger that
--- joins two, for example, on PostgreSQL 18.
-CREATE OR REPLACE FUNCTION planner_settings_of_triggers()
+-- The statement takes these values after it has been planned, because the triggers of the
+-- application are planned while it runs. With ours, a trigger that joins two tables would read both
+-- of them for each row. No others are touched: they would stay so until the end of the transaction.
+CREATE OR REPLACE FUNCTION planner_settings_of_triggers(routine regproc)
 RETURNS TABLE (
     names text[],
     new_values text[]
@@ -19,16 +19,19 @@ AS $$
 SELECT
     coalesce(array_agg(s.name), '{}') AS names,
     coalesce(array_agg(s.reset_val), '{}') AS new_values
-FROM pg_settings AS s
-WHERE s.setting IS DISTINCT FROM s.reset_val
+FROM pg_proc AS p
+CROSS JOIN unnest(p.proconfig) AS pinned (setting)
+JOIN pg_settings AS s ON s.name = split_part(pinned.setting, '=', 1)
+WHERE p.oid = planner_settings_of_triggers.routine
+    AND s.setting IS DISTINCT FROM s.reset_val
     AND notification_shards('{}') IS NULL  -- Citus has no triggers on rows
     AND (
-        s.name LIKE 'enable\_%'
-        OR s.name LIKE '%\_cost'
+        starts_with(s.name, 'enable_')
+        OR right(s.name, 5) = '_cost'
         OR s.name IN ('plan_cache_mode', 'jit')
     )
 $$;
-COMMENT ON FUNCTION planner_settings_of_triggers() IS
+COMMENT ON FUNCTION planner_settings_of_triggers(regproc) IS
     'For sweep_cleanup_batch(), restore_listed_notifications() and purge_listed_notifications(): '
-    'the names of the settings of the planner that differ from those of a new session, and their '
-    'values there.';
+    'the names of the settings of the planner that the routine has pinned and that are others in '
+    'a new session, and their values there.';

@@ -43,8 +43,8 @@ DECLARE
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
     );
-    -- A trigger fires afterwards, which may undo it in a statement of its own. Then, what was
-    -- soft-deleted, and where it lies since.
+    -- Whether a trigger of the application fires after the UPDATE, and so may undo it. If so, these
+    -- are the rows that were soft-deleted, and where they lie now.
     v_is_followed boolean;
     v_numbers bigint[];
     v_relations oid[];
@@ -71,12 +71,12 @@ BEGIN
     INTO
         v_names,
         v_values
-    FROM planner_settings_of_triggers() AS t;
+    FROM planner_settings_of_triggers('sweep_cleanup_batch'::regproc) AS t;
 
     WITH settings AS MATERIALIZED (
-        -- Set inside of the statement, when it is planned and has its locks on tables: for those
+        -- Set inside of the statement, after it is planned and has its locks on tables: for those
         -- the caller's own lock_timeout counts.
-        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        SELECT count(set_config(s.name, s.new_value, true)) AS given_back
         FROM unnest(v_names, v_values) AS s (name, new_value)
     ),
     locked AS MATERIALIZED (
@@ -102,7 +102,7 @@ BEGIN
             AND n.status = 'read'
             AND n.created_at BETWEEN v_batch.oldest AND v_batch.newest
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
-            AND (SELECT s.number FROM settings AS s) IS NOT NULL
+            AND (SELECT s.given_back FROM settings AS s) IS NOT NULL
         FOR NO KEY UPDATE OF n SKIP LOCKED
     ),
     -- The conditions again, because this part finds rows for itself: with place and pruning alone
@@ -191,4 +191,4 @@ $$;
 COMMENT ON FUNCTION sweep_cleanup_batch(bigint, bigint, text) IS
     'Does one batch for cleanup_next_batch(), which is what to call. deleted: how many; missed: '
     'the positions in the list of those that were not soft-deleted, NULL where all were; kept: '
-    'those of them that were locked and yet not changed, so that a trigger has kept them.';
+    'those of them that were locked, and that a trigger has kept, restored or deleted.';

@@ -38,13 +38,13 @@ BEGIN
     INTO
         v_names,
         v_values
-    FROM planner_settings_of_triggers() AS t;
+    FROM planner_settings_of_triggers('purge_listed_notifications'::regproc) AS t;
 
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
     WITH settings AS MATERIALIZED (
-        SELECT count(set_config(s.name, s.new_value, true)) AS number
+        SELECT count(set_config(s.name, s.new_value, true)) AS given_back
         FROM unnest(v_names, v_values) AS s (name, new_value)
     ),
     deleted AS (
@@ -63,7 +63,7 @@ BEGIN
             AND (v_users IS NULL OR n.user_id = ANY (v_users))
             AND (n.user_id = listed.user_id OR n.user_id IS NULL)
             AND (n.created_at = listed.created_at OR n.created_at IS NULL)
-            AND (SELECT s.number FROM settings AS s) IS NOT NULL
+            AND (SELECT s.given_back FROM settings AS s) IS NOT NULL
         RETURNING listed.number
     )
     SELECT array_agg(d.number)

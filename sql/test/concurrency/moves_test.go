@@ -16,7 +16,7 @@ func countOf(d *pgtest.Database, condition string) int64 {
 // heapPage is where a notification lies.
 const heapPage = "(ctid::text::point)[0]"
 
-// limits of which 50 of the notifications of eachRoom go.
+// With these limits, 50 of the notifications of eachRoom go.
 const limits = "50, 10"
 
 // eachRoom runs a test for alice with 60 notifications on pages that are full or have room. The new

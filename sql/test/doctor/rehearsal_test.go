@@ -194,7 +194,7 @@ var stagings = map[string]struct {
 				INSERT INTO archive SELECT * FROM moved;
 				RETURN NULL`),
 		outcomes: "fails, not tried, not tried",
-		says:     "a trigger or rule deletes it for good",
+		says:     "a trigger deletes it for good, or the view hides it",
 	},
 	"a trigger that deletes it again": {
 		fault: trigger("AFTER UPDATE", "OLD.deleted_at IS NOT NULL AND NEW.deleted_at IS NULL",

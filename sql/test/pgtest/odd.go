@@ -7,7 +7,7 @@ import (
 )
 
 // OddSettings are settings that a database or a role may have, and that change what a statement
-// means or prints. None of them changes what the cleanup does.
+// means or prints, or how it is planned. None of them changes what the cleanup does.
 var OddSettings = []string{
 	"datestyle = 'SQL, DMY'",
 	"datestyle = 'German'",

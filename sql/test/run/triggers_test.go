@@ -168,3 +168,27 @@ func TestTheStatementsOfATriggerArePlannedAsEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// What the caller has set for their own statements is theirs, also inside of their transaction.
+func TestThePlannerSettingsOfTheCallerStay(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.Insert(pgtest.Alice, "read", 1, 60)
+	d.Exec("SET enable_sort = off; SET enable_gathermerge = off; SET seq_page_cost = 7; BEGIN")
+	const settings = `
+		SELECT string_agg(name, ' ' ORDER BY name)
+		FROM pg_settings
+		WHERE category LIKE 'Query Tuning%' AND setting IS DISTINCT FROM reset_val`
+	before := pgtest.One[string](d, settings)
+	for _, call := range []string{
+		"SELECT cleanup_notifications(50, 10)",
+		"SELECT restore_notifications(1)",
+		"SELECT cleanup_notifications(50, 10)",
+		"SELECT purge_notifications('1 microsecond')",
+	} {
+		d.Exec(call)
+		if after := pgtest.One[string](d, settings); after != before {
+			t.Errorf("after %s there are %s, and were %s", call, after, before)
+		}
+	}
+}
