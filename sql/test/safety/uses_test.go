@@ -163,6 +163,18 @@ func TestNoGrantForAUseIsSuperfluous(t *testing.T) {
 
 const recordColumns = "users_cleaned, users_still_over_limit"
 
+// The search for what a routine calls finds the advice of the doctor, too.
+func TestWhatTheDoctorRecommendsItMayNotDo(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	d.WantNone("the use watch", "it may change something", `
+		SELECT DISTINCT object
+		FROM notification_cleanup_privileges()
+		WHERE purpose = 'watch'
+			AND object ~ '(stop|suspend|resume|restore|purge|plan)_(notification|next_batch)'
+			AND privilege = 'EXECUTE'`)
+}
+
 func TestEverythingBelongsToAUse(t *testing.T) {
 	t.Parallel()
 	d := pgtest.New(t)
