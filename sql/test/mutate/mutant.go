@@ -105,9 +105,12 @@ func parseMutants(name, text string) ([]mutant, error) {
 			mutants = append(mutants, mutant{name: f.value, place: place, killedBy: killedBy})
 		case "killed by":
 			tests := strings.Fields(strings.ReplaceAll(f.value, ",", " "))
-			if current == nil {
+			switch {
+			case current == nil:
 				killedBy = tests
-			} else {
+			case current.changes != nil:
+				return fail("killed by comes after mutant, before its changes")
+			default:
 				current.killedBy = tests
 			}
 		case "delete", "replace":

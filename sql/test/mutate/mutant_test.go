@@ -78,15 +78,16 @@ func TestSaysWhatIsWrongInAFileOfMutants(t *testing.T) {
 	t.Parallel()
 	const file = "file: a.sql\n"
 	for text, want := range map[string]string{
-		"    indented":                            "x.mutants:1: an indented line",
-		file + "mutation: a":                      `x.mutants:2: "mutation" is no field`,
-		file + "mutant: a\nreplace: b\nby:":       "x.mutants:4: by is empty",
-		file + "mutant: a\nreplace: b\nmutant: c": "x.mutants:4: replace and by belong together",
-		file + "mutant: a\ndelete: b\nby: c":      "x.mutants:4: replace and by belong together",
-		file + "mutant: a\nreplace: b":            "x.mutants: the last replace has no by",
-		file + "delete: a":                        "x.mutants:2: a change comes after file and mutant",
-		"mutant: a\ndelete: b":                    "x.mutants:2: a change comes after file and mutant",
-		file + "mutant: a\nmutant: b\ndelete: c":  `x.mutants:2: "a" changes nothing`,
+		"    indented":                              "x.mutants:1: an indented line",
+		file + "mutation: a":                        `x.mutants:2: "mutation" is no field`,
+		file + "mutant: a\nreplace: b\nby:":         "x.mutants:4: by is empty",
+		file + "mutant: a\nreplace: b\nmutant: c":   "x.mutants:4: replace and by belong together",
+		file + "mutant: a\ndelete: b\nby: c":        "x.mutants:4: replace and by belong together",
+		file + "mutant: a\nreplace: b":              "x.mutants: the last replace has no by",
+		file + "mutant: a\ndelete: b\nkilled by: T": "x.mutants:4: killed by comes after mutant",
+		file + "delete: a":                          "x.mutants:2: a change comes after file and mutant",
+		"mutant: a\ndelete: b":                      "x.mutants:2: a change comes after file and mutant",
+		file + "mutant: a\nmutant: b\ndelete: c":    `x.mutants:2: "a" changes nothing`,
 	} {
 		_, err := parseMutants("x.mutants", text)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
