@@ -6155,7 +6155,8 @@ CROSS JOIN unnest(p.proconfig) AS pinned (setting)
 JOIN pg_settings AS s ON s.name = split_part(pinned.setting, '=', 1)
 WHERE p.oid = planner_settings_of_triggers.routine
     AND s.setting IS DISTINCT FROM s.reset_val
-    AND notification_shards('{}') IS NULL  -- Citus has no triggers on rows
+    -- Citus has no triggers on rows. The type tells which installation's is meant.
+    AND notification_shards('{}'::notification_user_id[]) IS NULL
     AND (
         starts_with(s.name, 'enable_')
         OR right(s.name, 5) = '_cost'
