@@ -6137,10 +6137,10 @@ IS
 -- application are planned while it runs. With ours, a trigger that joins two tables would read both
 -- of them for each row. No others are touched: they would stay so until the end of the transaction.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION planner_settings_of_triggers(routine regproc)
-RETURNS TABLE (
-    names text[],
-    new_values text[]
+CREATE OR REPLACE FUNCTION planner_settings_of_triggers(
+    routine regproc,
+    OUT names text[],
+    OUT new_values text[]
 )
 LANGUAGE sql
 STABLE
@@ -6597,8 +6597,7 @@ DECLARE
     v_started_at timestamptz;
     v_other timestamptz;
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
-    v_names text[];
-    v_values text[];
+    v_settings CONSTANT record := planner_settings_of_triggers('sweep_cleanup_batch'::regproc);
     v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
@@ -6625,19 +6624,15 @@ BEGIN
     INTO STRICT v_started_at
     FROM notification_cleanup_runs AS r
     WHERE r.id = sweep_cleanup_batch.run_id;
-    SELECT
-        t.names || ARRAY['lock_timeout'],
-        t.new_values || ARRAY[sweep_cleanup_batch.patience]
-    INTO
-        v_names,
-        v_values
-    FROM planner_settings_of_triggers('sweep_cleanup_batch'::regproc) AS t;
 
     WITH settings AS MATERIALIZED (
         -- Set inside of the statement, after it is planned and has its locks on tables: for those
         -- the caller's own lock_timeout counts.
         SELECT count(set_config(s.name, s.new_value, true)) AS given_back
-        FROM unnest(v_names, v_values) AS s (name, new_value)
+        FROM unnest(
+            v_settings.names || ARRAY['lock_timeout'],
+            v_settings.new_values || ARRAY[sweep_cleanup_batch.patience]
+        ) AS s (name, new_value)
     ),
     locked AS MATERIALIZED (
         SELECT
@@ -7121,25 +7116,17 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
     END;
-    -- For the triggers of the application.
-    v_names text[];
-    v_values text[];
+    v_settings CONSTANT record := planner_settings_of_triggers(
+        'purge_listed_notifications'::regproc
+    );
     v_numbers bigint[];
 BEGIN
-    SELECT
-        t.names,
-        t.new_values
-    INTO
-        v_names,
-        v_values
-    FROM planner_settings_of_triggers('purge_listed_notifications'::regproc) AS t;
-
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
     WITH settings AS MATERIALIZED (
         SELECT count(set_config(s.name, s.new_value, true)) AS given_back
-        FROM unnest(v_names, v_values) AS s (name, new_value)
+        FROM unnest(v_settings.names, v_settings.new_values) AS s (name, new_value)
     ),
     deleted AS (
         DELETE FROM notifications AS n
@@ -7536,28 +7523,20 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
     END;
-    -- For the triggers of the application.
-    v_names text[];
-    v_values text[];
+    v_settings CONSTANT record := planner_settings_of_triggers(
+        'restore_listed_notifications'::regproc
+    );
     v_numbers bigint[];
     -- Where they lie then.
     v_relations oid[];
     v_places tid[];
 BEGIN
-    SELECT
-        t.names,
-        t.new_values
-    INTO
-        v_names,
-        v_values
-    FROM planner_settings_of_triggers('restore_listed_notifications'::regproc) AS t;
-
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
     WITH settings AS MATERIALIZED (
         SELECT count(set_config(s.name, s.new_value, true)) AS given_back
-        FROM unnest(v_names, v_values) AS s (name, new_value)
+        FROM unnest(v_settings.names, v_settings.new_values) AS s (name, new_value)
     ),
     updated AS (
         UPDATE notifications AS n

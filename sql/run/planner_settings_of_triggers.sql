@@ -6,10 +6,10 @@
 -- The statement takes these values after it has been planned, because the triggers of the
 -- application are planned while it runs. With ours, a trigger that joins two tables would read both
 -- of them for each row. No others are touched: they would stay so until the end of the transaction.
-CREATE OR REPLACE FUNCTION planner_settings_of_triggers(routine regproc)
-RETURNS TABLE (
-    names text[],
-    new_values text[]
+CREATE OR REPLACE FUNCTION planner_settings_of_triggers(
+    routine regproc,
+    OUT names text[],
+    OUT new_values text[]
 )
 LANGUAGE sql
 STABLE

@@ -37,8 +37,7 @@ DECLARE
     v_started_at timestamptz;
     v_other timestamptz;
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
-    v_names text[];
-    v_values text[];
+    v_settings CONSTANT record := planner_settings_of_triggers('sweep_cleanup_batch'::regproc);
     v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
@@ -65,19 +64,15 @@ BEGIN
     INTO STRICT v_started_at
     FROM notification_cleanup_runs AS r
     WHERE r.id = sweep_cleanup_batch.run_id;
-    SELECT
-        t.names || ARRAY['lock_timeout'],
-        t.new_values || ARRAY[sweep_cleanup_batch.patience]
-    INTO
-        v_names,
-        v_values
-    FROM planner_settings_of_triggers('sweep_cleanup_batch'::regproc) AS t;
 
     WITH settings AS MATERIALIZED (
         -- Set inside of the statement, after it is planned and has its locks on tables: for those
         -- the caller's own lock_timeout counts.
         SELECT count(set_config(s.name, s.new_value, true)) AS given_back
-        FROM unnest(v_names, v_values) AS s (name, new_value)
+        FROM unnest(
+            v_settings.names || ARRAY['lock_timeout'],
+            v_settings.new_values || ARRAY[sweep_cleanup_batch.patience]
+        ) AS s (name, new_value)
     ),
     locked AS MATERIALIZED (
         SELECT

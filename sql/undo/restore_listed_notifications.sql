@@ -26,28 +26,20 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
     END;
-    -- For the triggers of the application.
-    v_names text[];
-    v_values text[];
+    v_settings CONSTANT record := planner_settings_of_triggers(
+        'restore_listed_notifications'::regproc
+    );
     v_numbers bigint[];
     -- Where they lie then.
     v_relations oid[];
     v_places tid[];
 BEGIN
-    SELECT
-        t.names,
-        t.new_values
-    INTO
-        v_names,
-        v_values
-    FROM planner_settings_of_triggers('restore_listed_notifications'::regproc) AS t;
-
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
     WITH settings AS MATERIALIZED (
         SELECT count(set_config(s.name, s.new_value, true)) AS given_back
-        FROM unnest(v_names, v_values) AS s (name, new_value)
+        FROM unnest(v_settings.names, v_settings.new_values) AS s (name, new_value)
     ),
     updated AS (
         UPDATE notifications AS n
