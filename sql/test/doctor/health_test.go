@@ -67,7 +67,7 @@ func TestHealthSaysWhatAwaitsAVacuumBehindAnyTable(t *testing.T) {
 			d.Exec("VACUUM rows")
 			d.Cleanup("")
 			d.Eventually("SELECT notifications_to_vacuum = 901 FROM notification_cleanup_health")
-			d.Exec("VACUUM rows")
+			d.Vacuum("rows")
 			d.Eventually("SELECT notifications_to_vacuum = 0 FROM notification_cleanup_health")
 		})
 	}

@@ -244,7 +244,7 @@ func TestWhatLiesInAReusedPlaceIsNotTouched(t *testing.T) {
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	run := d.Plan("")
 	d.Exec("DELETE FROM notifications WHERE " + pgtest.NotificationNumber + " <= 500")
-	d.Exec("VACUUM notifications")
+	d.Vacuum("notifications")
 	d.Insert(pgtest.Alice, "read", 2001, 2300)
 	if n := pgtest.One[int](d, `
 		SELECT count(*)
