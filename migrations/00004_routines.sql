@@ -6602,9 +6602,9 @@ DECLARE
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
     );
-    -- Whether a trigger of the application fires after the UPDATE, and so may undo it. If so, these
-    -- are the rows that were soft-deleted, and where they lie now.
+    -- Whether a trigger of the application fires after the UPDATE, and so may undo it.
     v_is_followed boolean;
+    -- What was soft-deleted and may have been undone since, and where it lies.
     v_numbers bigint[];
     v_relations oid[];
     v_places tid[];
@@ -6677,14 +6677,17 @@ BEGIN
             l.number,
             n.deleted_at,
             n.tableoid AS relation,
-            n.ctid AS place
+            n.ctid AS place,
+            -- To another partition. Then the triggers that fire are those of DELETE and INSERT.
+            n.tableoid <> l.relation AS has_moved
     ),
     -- A trigger that keeps a row lets its deleted_at NULL, or the row out of what was updated.
     soft_deleted AS MATERIALIZED (
         SELECT
             u.number,
             u.relation,
-            u.place
+            u.place,
+            v_is_followed OR u.has_moved AS may_be_undone
         FROM updated AS u
         WHERE u.deleted_at = v_started_at
     ),
@@ -6692,9 +6695,9 @@ BEGIN
         SELECT
             count(*) AS soft_deleted,
             (SELECT count(*) FROM locked) AS locked,
-            array_agg(s.number) FILTER (WHERE v_is_followed) AS numbers,
-            array_agg(s.relation) FILTER (WHERE v_is_followed) AS relations,
-            array_agg(s.place) FILTER (WHERE v_is_followed) AS places
+            array_agg(s.number) FILTER (WHERE s.may_be_undone) AS numbers,
+            array_agg(s.relation) FILTER (WHERE s.may_be_undone) AS relations,
+            array_agg(s.place) FILTER (WHERE s.may_be_undone) AS places
         FROM soft_deleted AS s
     )
     SELECT
@@ -6733,7 +6736,7 @@ BEGIN
     PERFORM set_config('lock_timeout', v_lock_timeout, true);
     PERFORM check_written_deleted_at(v_other, v_started_at);
 
-    IF v_is_followed THEN
+    IF v_numbers IS NOT NULL AND v_batch.shard IS NULL THEN
         v_undone := find_undone_deletions(v_batch, v_started_at, v_numbers, v_relations, v_places);
         IF v_undone IS NOT NULL THEN
             sweep_cleanup_batch.deleted := sweep_cleanup_batch.deleted - cardinality(v_undone);
@@ -7530,6 +7533,7 @@ DECLARE
     -- Where they lie then.
     v_relations oid[];
     v_places tid[];
+    v_have_moved boolean;
 BEGIN
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
@@ -7560,22 +7564,26 @@ BEGIN
             listed.number,
             n.deleted_at,
             n.tableoid AS relation,
-            n.ctid AS place
+            n.ctid AS place,
+            n.tableoid <> listed.relation AS has_moved
     )
     -- A trigger may have set deleted_at again.
     SELECT
         array_agg(u.number),
         array_agg(u.relation),
-        array_agg(u.place)
+        array_agg(u.place),
+        bool_or(u.has_moved)
     INTO
         v_numbers,
         v_relations,
-        v_places
+        v_places,
+        v_have_moved
     FROM updated AS u
     WHERE u.deleted_at IS NULL;
 
-    -- So may one that fires after it, in a statement of its own. Citus has no triggers on rows.
-    IF v_users IS NULL AND notification_updates_are_followed() THEN
+    -- So may one that fires after it, in a statement of its own: one of UPDATE, or, where rows have
+    -- moved to another partition, of DELETE or INSERT. Citus has no triggers on rows.
+    IF v_users IS NULL AND (v_have_moved OR notification_updates_are_followed()) THEN
         SELECT array_agg(w.number)
         INTO v_numbers
         FROM find_written_notifications(

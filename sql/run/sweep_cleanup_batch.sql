@@ -42,9 +42,9 @@ DECLARE
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
     );
-    -- Whether a trigger of the application fires after the UPDATE, and so may undo it. If so, these
-    -- are the rows that were soft-deleted, and where they lie now.
+    -- Whether a trigger of the application fires after the UPDATE, and so may undo it.
     v_is_followed boolean;
+    -- What was soft-deleted and may have been undone since, and where it lies.
     v_numbers bigint[];
     v_relations oid[];
     v_places tid[];
@@ -117,14 +117,17 @@ BEGIN
             l.number,
             n.deleted_at,
             n.tableoid AS relation,
-            n.ctid AS place
+            n.ctid AS place,
+            -- To another partition. Then the triggers that fire are those of DELETE and INSERT.
+            n.tableoid <> l.relation AS has_moved
     ),
     -- A trigger that keeps a row lets its deleted_at NULL, or the row out of what was updated.
     soft_deleted AS MATERIALIZED (
         SELECT
             u.number,
             u.relation,
-            u.place
+            u.place,
+            v_is_followed OR u.has_moved AS may_be_undone
         FROM updated AS u
         WHERE u.deleted_at = v_started_at
     ),
@@ -132,9 +135,9 @@ BEGIN
         SELECT
             count(*) AS soft_deleted,
             (SELECT count(*) FROM locked) AS locked,
-            array_agg(s.number) FILTER (WHERE v_is_followed) AS numbers,
-            array_agg(s.relation) FILTER (WHERE v_is_followed) AS relations,
-            array_agg(s.place) FILTER (WHERE v_is_followed) AS places
+            array_agg(s.number) FILTER (WHERE s.may_be_undone) AS numbers,
+            array_agg(s.relation) FILTER (WHERE s.may_be_undone) AS relations,
+            array_agg(s.place) FILTER (WHERE s.may_be_undone) AS places
         FROM soft_deleted AS s
     )
     SELECT
@@ -173,7 +176,7 @@ BEGIN
     PERFORM set_config('lock_timeout', v_lock_timeout, true);
     PERFORM check_written_deleted_at(v_other, v_started_at);
 
-    IF v_is_followed THEN
+    IF v_numbers IS NOT NULL AND v_batch.shard IS NULL THEN
         v_undone := find_undone_deletions(v_batch, v_started_at, v_numbers, v_relations, v_places);
         IF v_undone IS NOT NULL THEN
             sweep_cleanup_batch.deleted := sweep_cleanup_batch.deleted - cardinality(v_undone);

@@ -33,6 +33,7 @@ DECLARE
     -- Where they lie then.
     v_relations oid[];
     v_places tid[];
+    v_have_moved boolean;
 BEGIN
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
@@ -63,22 +64,26 @@ BEGIN
             listed.number,
             n.deleted_at,
             n.tableoid AS relation,
-            n.ctid AS place
+            n.ctid AS place,
+            n.tableoid <> listed.relation AS has_moved
     )
     -- A trigger may have set deleted_at again.
     SELECT
         array_agg(u.number),
         array_agg(u.relation),
-        array_agg(u.place)
+        array_agg(u.place),
+        bool_or(u.has_moved)
     INTO
         v_numbers,
         v_relations,
-        v_places
+        v_places,
+        v_have_moved
     FROM updated AS u
     WHERE u.deleted_at IS NULL;
 
-    -- So may one that fires after it, in a statement of its own. Citus has no triggers on rows.
-    IF v_users IS NULL AND notification_updates_are_followed() THEN
+    -- So may one that fires after it, in a statement of its own: one of UPDATE, or, where rows have
+    -- moved to another partition, of DELETE or INSERT. Citus has no triggers on rows.
+    IF v_users IS NULL AND (v_have_moved OR notification_updates_are_followed()) THEN
         SELECT array_agg(w.number)
         INTO v_numbers
         FROM find_written_notifications(

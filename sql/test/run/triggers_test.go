@@ -105,6 +105,129 @@ func TestCountsOnlyWhatATriggerLetThrough(t *testing.T) {
 	}
 }
 
+// A batch has to be looked through once more where a trigger may have undone it, and only there.
+func TestWhatHasNoTriggerIsNotLookedUp(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		create string
+		calls  int
+	}{
+		"nothing": {"SELECT", 0},
+		"a foreign key": {`
+			CREATE TABLE users AS SELECT DISTINCT user_id AS id FROM notifications;
+			ALTER TABLE users ADD PRIMARY KEY (id);
+			ALTER TABLE notifications ADD FOREIGN KEY (user_id) REFERENCES users`, 0},
+		"a disabled trigger": {trigger("AFTER UPDATE", "FOR EACH ROW", "RETURN NULL;") + `;
+			ALTER TABLE notifications DISABLE TRIGGER change`, 0},
+		"a trigger of another table": {`
+			CREATE TABLE others ();
+			CREATE TRIGGER change AFTER UPDATE ON others
+			FOR EACH STATEMENT EXECUTE FUNCTION suppress_redundant_updates_trigger()`, 0},
+		"a trigger": {trigger("AFTER UPDATE", "FOR EACH ROW", "RETURN NULL;"), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.New(t)
+			d.Insert(pgtest.Alice, "read", 1, 1001)
+			d.Exec(test.create)
+			d.Exec("SET track_functions = 'all'; BEGIN; SELECT cleanup_notifications()")
+			const calls = `
+				SELECT coalesce(sum(calls), 0)::integer
+				FROM pg_stat_xact_user_functions
+				WHERE funcname = 'find_written_notifications'`
+			if n := pgtest.One[int](d, calls); n != test.calls {
+				t.Errorf("written notifications were looked up %d times, want %d", n, test.calls)
+			}
+			d.Exec("ROLLBACK")
+		})
+	}
+}
+
+// archived is a table whose soft-deleted notifications lie in a partition of their own.
+const archived = `
+	CREATE TABLE notifications (
+		id bigint,
+		user_id bigint NOT NULL,
+		status text NOT NULL,
+		created_at timestamptz NOT NULL,
+		deleted_at timestamptz,
+		is_archived boolean NOT NULL DEFAULT false,
+		PRIMARY KEY (id, is_archived)
+	) PARTITION BY LIST (is_archived);
+	CREATE TABLE inbox PARTITION OF notifications FOR VALUES IN (false);
+	CREATE TABLE archive PARTITION OF notifications FOR VALUES IN (true);
+	CREATE FUNCTION archive() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		NEW.is_archived := NEW.deleted_at IS NOT NULL;
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER archive BEFORE UPDATE ON notifications
+	FOR EACH ROW EXECUTE FUNCTION archive()`
+
+// What moves to another partition fires the triggers of DELETE and INSERT.
+func TestCountsOnlyWhatTheTriggersOfAMoveLetThrough(t *testing.T) {
+	t.Parallel()
+	firstTen := func(fires, row, does string) string {
+		return trigger(fires, "FOR EACH ROW WHEN ("+row+".id <= 10)", does)
+	}
+	for name, move := range map[string]struct{ create, deleted, restored string }{
+		"nothing": {
+			create:   "SELECT",
+			deleted:  "1-901",
+			restored: "1-901",
+		},
+		"kept from leaving": {
+			create:   firstTen("BEFORE DELETE", "OLD", "RETURN NULL;"),
+			deleted:  "11-901",
+			restored: "11-901",
+		},
+		"brought back": {
+			create: firstTen("AFTER INSERT", "NEW.is_archived AND NEW",
+				"UPDATE notifications SET deleted_at = NULL"+theRow),
+			deleted:  "11-901",
+			restored: "11-901",
+		},
+		"emptied": {
+			create: firstTen("AFTER INSERT", "NEW.is_archived AND NEW",
+				"DELETE FROM notifications"+theRow),
+			deleted:  "11-901",
+			restored: "11-901",
+		},
+		"written once more": {
+			create: firstTen("AFTER INSERT", "NEW",
+				"UPDATE notifications SET status = status"+theRow),
+			deleted:  "1-901",
+			restored: "1-901",
+		},
+		"deleted again": {
+			create: firstTen("AFTER INSERT", "NOT NEW.is_archived AND NEW",
+				"UPDATE notifications SET deleted_at = '2025-06-01Z'"+theRow),
+			deleted:  "1-901",
+			restored: "11-901",
+		},
+	} {
+		for way, clean := range pgtest.Ways {
+			t.Run(name+", "+way, func(t *testing.T) {
+				t.Parallel()
+				d := pgtest.Adopt(t, archived)
+				d.Insert(pgtest.Alice, "read", 1, 1001)
+				d.Exec(move.create)
+				clean(d)
+				deleted := int64(len(pgtest.Numbered(move.deleted)))
+				d.WantDeletedBy(
+					d.Record(pgtest.Run{ID: 1}),
+					move.deleted,
+					pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: deleted, Changed: 901 - deleted},
+				)
+				restored := len(pgtest.Numbered(move.restored))
+				if n := pgtest.One[int](d, "SELECT restore_notifications(1)"); n != restored {
+					t.Errorf("undo restored %d, want %d", n, restored)
+				}
+			})
+		}
+	}
+}
+
 func TestATriggerThatWritesAnotherTimeFailsTheBatch(t *testing.T) {
 	t.Parallel()
 	for name, create := range map[string]string{

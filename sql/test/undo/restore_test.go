@@ -39,26 +39,40 @@ func TestUndoInBatchesRestoresWhatTheRunDeletedAndNothingElse(t *testing.T) {
 	for kind, statements := range kindsOfTables {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			d := pgtest.Adopt(t, statements...)
-			d.Insert(pgtest.Alice, "read", 1, 1001)
-			d.Insert(pgtest.Bob, "read", 2001, 3001)
-			d.Set("deleted_at = '2025-06-01Z'", 1, 1) // by herself
-			d.Insert(pgtest.Alice, "read", 1002, 1002)
-			d.Cleanup(pgtest.UserIDs(pgtest.Alice))
-			d.Cleanup("")
-			if kind != "time partitions" {
-				d.Set("created_at = NULL", 5, 5)
-			}
-			if kind != "hash partitions" {
-				d.Set("user_id = NULL", 6, 6)
-			}
-			d.Exec("DELETE FROM notifications WHERE " + pgtest.NotificationNumber + " = 7")
-			if got, want := restoreAll(d, 400), []int{400, 400, 100}; !slices.Equal(got, want) {
-				t.Errorf("restored %d, want %d", got, want)
-			}
-			wantRestored(d, 900, "1 2001-2901")
+			wantUndoneInBatches(t, kind, statements)
+		})
+		t.Run(kind+", with a trigger", func(t *testing.T) {
+			t.Parallel()
+			table, _ := behind(kind)
+			wantUndoneInBatches(t, kind, append(slices.Clip(statements), `
+				CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+				CREATE TRIGGER look AFTER UPDATE ON `+table+`
+				FOR EACH ROW EXECUTE FUNCTION look()`))
 		})
 	}
+}
+
+// wantUndoneInBatches undoes one of two runs, of which some rows have lost what they had.
+func wantUndoneInBatches(t *testing.T, kind string, statements []string) {
+	t.Helper()
+	d := pgtest.Adopt(t, statements...)
+	d.Insert(pgtest.Alice, "read", 1, 1001)
+	d.Insert(pgtest.Bob, "read", 2001, 3001)
+	d.Set("deleted_at = '2025-06-01Z'", 1, 1) // by herself
+	d.Insert(pgtest.Alice, "read", 1002, 1002)
+	d.Cleanup(pgtest.UserIDs(pgtest.Alice))
+	d.Cleanup("")
+	if kind != "time partitions" {
+		d.Set("created_at = NULL", 5, 5)
+	}
+	if kind != "hash partitions" {
+		d.Set("user_id = NULL", 6, 6)
+	}
+	d.Exec("DELETE FROM notifications WHERE " + pgtest.NotificationNumber + " = 7")
+	if got, want := restoreAll(d, 400), []int{400, 400, 100}; !slices.Equal(got, want) {
+		t.Errorf("restored %d, want %d", got, want)
+	}
+	wantRestored(d, 900, "1 2001-2901")
 }
 
 func TestUndoInBatchesGoesThroughTheTableInItsOrder(t *testing.T) {
