@@ -104,8 +104,8 @@ BEGIN
             pace_after_batch,
             pace_notification_cleanup,
             pin_tid_scans_on_workers,
+            pinned_planner_settings,
             plan_notification_cleanup,
-            planner_settings_of_triggers,
             preview_notification_cleanup,
             preview_notification_limits,
             purge_listed_notifications,
@@ -6034,6 +6034,49 @@ COMMENT ON FUNCTION open_notification_cleanup(integer, integer, bigint, notifica
     'opens a run with its queue, and returns its record.';
 -- end of sql/run/open_notification_cleanup.sql
 
+-- frozen copy of sql/run/pinned_planner_settings.sql
+-- The settings of the planner that a routine has pinned for a statement of its own, each with the
+-- value that it has in a new session:
+--
+--     SELECT * FROM pinned_planner_settings('purge_listed_notifications'::regproc);
+--
+-- The statement takes these values after it has been planned, because the triggers of the
+-- application are planned while it runs. With ours, a trigger that joins two tables would read both
+-- of them for each row. No others are touched: they would stay so until the end of the transaction.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION pinned_planner_settings(
+    routine regproc,
+    OUT names text[],
+    OUT new_values text[]
+)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+SELECT
+    coalesce(array_agg(s.name), '{}') AS names,
+    coalesce(array_agg(s.reset_val), '{}') AS new_values
+FROM pg_proc AS p
+CROSS JOIN unnest(p.proconfig) AS pinned (setting)
+JOIN pg_settings AS s ON s.name = split_part(pinned.setting, '=', 1)
+WHERE p.oid = pinned_planner_settings.routine
+    AND s.setting IS DISTINCT FROM s.reset_val
+    -- Citus has no triggers on rows. The type tells which installation's is meant.
+    AND notification_shards('{}'::notification_user_id[]) IS NULL
+    AND (
+        starts_with(s.name, 'enable_')
+        OR right(s.name, 5) = '_cost'
+        OR s.name IN ('plan_cache_mode', 'jit')
+    )
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION pinned_planner_settings(regproc) IS
+    'For sweep_cleanup_batch(), restore_listed_notifications() and purge_listed_notifications(): '
+    'the names of the settings of the planner that the routine has pinned and that are others in '
+    'a new session, and their values there.';
+-- end of sql/run/pinned_planner_settings.sql
+
 -- frozen copy of sql/run/plan_notification_cleanup.sql
 -- Opens a run for cleanup_next_batch(), or returns one that has not ended:
 --
@@ -6126,49 +6169,6 @@ IS
     'where more is to be deleted, nothing is written, and the call fails with NC001. NULL, with a '
     'notice, while the cleanup is suspended.';
 -- end of sql/run/plan_notification_cleanup.sql
-
--- frozen copy of sql/run/planner_settings_of_triggers.sql
--- The settings of the planner that a routine has pinned for a statement of its own, each with the
--- value that it has in a new session:
---
---     SELECT * FROM planner_settings_of_triggers('purge_listed_notifications'::regproc);
---
--- The statement takes these values after it has been planned, because the triggers of the
--- application are planned while it runs. With ours, a trigger that joins two tables would read both
--- of them for each row. No others are touched: they would stay so until the end of the transaction.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION planner_settings_of_triggers(
-    routine regproc,
-    OUT names text[],
-    OUT new_values text[]
-)
-LANGUAGE sql
-STABLE
-SET search_path FROM CURRENT
-SET row_security = off
-AS $$
-SELECT
-    coalesce(array_agg(s.name), '{}') AS names,
-    coalesce(array_agg(s.reset_val), '{}') AS new_values
-FROM pg_proc AS p
-CROSS JOIN unnest(p.proconfig) AS pinned (setting)
-JOIN pg_settings AS s ON s.name = split_part(pinned.setting, '=', 1)
-WHERE p.oid = planner_settings_of_triggers.routine
-    AND s.setting IS DISTINCT FROM s.reset_val
-    -- Citus has no triggers on rows. The type tells which installation's is meant.
-    AND notification_shards('{}'::notification_user_id[]) IS NULL
-    AND (
-        starts_with(s.name, 'enable_')
-        OR right(s.name, 5) = '_cost'
-        OR s.name IN ('plan_cache_mode', 'jit')
-    )
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION planner_settings_of_triggers(regproc) IS
-    'For sweep_cleanup_batch(), restore_listed_notifications() and purge_listed_notifications(): '
-    'the names of the settings of the planner that the routine has pinned and that are others in '
-    'a new session, and their values there.';
--- end of sql/run/planner_settings_of_triggers.sql
 
 -- frozen copy of sql/run/queue_notification_cleanup.sql
 -- Finds the users over the limit, ranks their inboxes, and writes the queue of a run: the
@@ -6597,7 +6597,7 @@ DECLARE
     v_started_at timestamptz;
     v_other timestamptz;
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
-    v_settings CONSTANT record := planner_settings_of_triggers('sweep_cleanup_batch'::regproc);
+    v_settings CONSTANT record := pinned_planner_settings('sweep_cleanup_batch'::regproc);
     v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number
@@ -7119,9 +7119,7 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
     END;
-    v_settings CONSTANT record := planner_settings_of_triggers(
-        'purge_listed_notifications'::regproc
-    );
+    v_settings CONSTANT record := pinned_planner_settings('purge_listed_notifications'::regproc);
     v_numbers bigint[];
 BEGIN
     -- Relation, place and id together are the row that was locked: an id may stand in several
@@ -7526,9 +7524,7 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
     END;
-    v_settings CONSTANT record := planner_settings_of_triggers(
-        'restore_listed_notifications'::regproc
-    );
+    v_settings CONSTANT record := pinned_planner_settings('restore_listed_notifications'::regproc);
     v_numbers bigint[];
     -- Where they lie then.
     v_relations oid[];
@@ -8349,8 +8345,8 @@ DROP FUNCTION settle_notification_cleanup(bigint);
 DROP FUNCTION record_new_cleanup_run(integer, integer);
 DROP FUNCTION record_cleanup_batch(bigint, bigint, bigint, bigint[], bigint[], interval);
 DROP FUNCTION queue_notification_cleanup(bigint, bigint, notification_user_id[]);
-DROP FUNCTION planner_settings_of_triggers(regproc);
 DROP FUNCTION plan_notification_cleanup(integer, integer, integer, double precision, interval, bigint);
+DROP FUNCTION pinned_planner_settings(regproc);
 DROP FUNCTION open_notification_cleanup(integer, integer, bigint, notification_user_id[]);
 DROP FUNCTION notification_updates_are_followed();
 DROP FUNCTION keep_cleanup_run(bigint);

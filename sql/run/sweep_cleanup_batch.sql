@@ -37,7 +37,7 @@ DECLARE
     v_started_at timestamptz;
     v_other timestamptz;
     v_lock_timeout CONSTANT text := current_setting('lock_timeout');
-    v_settings CONSTANT record := planner_settings_of_triggers('sweep_cleanup_batch'::regproc);
+    v_settings CONSTANT record := pinned_planner_settings('sweep_cleanup_batch'::regproc);
     v_users CONSTANT notification_user_id[] := cleanup_batch_pruning_users(
         sweep_cleanup_batch.run_id,
         sweep_cleanup_batch.number

@@ -27,9 +27,7 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
     END;
-    v_settings CONSTANT record := planner_settings_of_triggers(
-        'purge_listed_notifications'::regproc
-    );
+    v_settings CONSTANT record := pinned_planner_settings('purge_listed_notifications'::regproc);
     v_numbers bigint[];
 BEGIN
     -- Relation, place and id together are the row that was locked: an id may stand in several

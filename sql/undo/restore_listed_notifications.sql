@@ -26,9 +26,7 @@ DECLARE
     v_users CONSTANT notification_user_id[] := CASE
         WHEN notification_shards('{}') IS NOT NULL THEN restore_listed_notifications.users
     END;
-    v_settings CONSTANT record := planner_settings_of_triggers(
-        'restore_listed_notifications'::regproc
-    );
+    v_settings CONSTANT record := pinned_planner_settings('restore_listed_notifications'::regproc);
     v_numbers bigint[];
     -- Where they lie then.
     v_relations oid[];
