@@ -96,7 +96,7 @@ DECLARE
         restore_notifications,
         restore_or_purge,
         resume_notification_cleanup,
-        sample_notification_statuses,
+        sample_notifications,
         settle_notification_cleanup,
         spread_batches_over_shards,
         stop_notification_cleanup,
@@ -318,6 +318,7 @@ BEGIN
             a.atttypid AS type,
             a.atttypmod AS typmod,
             a.attnotnull AS is_not_null,
+            a.atthasdef AS has_default,  -- or is generated
             a.attcollation,
             format_type(a.atttypid, a.atttypmod) AS type_name
         FROM pg_attribute AS a
@@ -331,6 +332,7 @@ BEGIN
             t.typbasetype,
             t.typtypmod,
             l.is_not_null OR t.typnotnull,
+            l.has_default OR t.typdefault IS NOT NULL,
             l.attcollation,
             l.type_name
         FROM layers AS l
@@ -401,6 +403,13 @@ BEGIN
                 OR c.typmod NOT IN (-1, 6)
                 OR c.is_not_null
             )
+        UNION ALL
+        SELECT
+            'deleted_at must have no default and not be generated: a notification is live while it '
+            'is NULL'
+        FROM column_of AS c
+        WHERE c.attname = 'deleted_at'
+            AND c.has_default
         UNION ALL
         SELECT 'created_at must be a timestamp, not ' || c.type_name
         FROM column_of AS c

@@ -123,7 +123,7 @@ BEGIN
             restore_notifications,
             restore_or_purge,
             resume_notification_cleanup,
-            sample_notification_statuses,
+            sample_notifications,
             settle_notification_cleanup,
             spread_batches_over_shards,
             stop_notification_cleanup,
@@ -734,6 +734,7 @@ BEGIN
         'prepared transactions',
         'pg_cron',
         'statuses',
+        'deletions',
         'rehearsal'
     ] LOOP
         BEGIN
@@ -2052,9 +2053,11 @@ FROM (
 WITH sampled AS (
     SELECT
         s.status,
-        s.notifications,
-        row_number() OVER (ORDER BY s.notifications DESC, s.status) AS number
-    FROM sample_notification_statuses() AS s
+        sum(s.notifications) AS notifications,
+        row_number() OVER (ORDER BY sum(s.notifications) DESC, s.status) AS number
+    FROM sample_notifications() AS s
+    WHERE s.deletion IS NULL
+    GROUP BY s.status
 )
 SELECT
     CASE
@@ -2087,6 +2090,46 @@ SELECT
         ELSE 'a view'
     END
     || ' show it as ''read''.' AS advice
+FROM sampled AS s
+) AS result;
+
+                WHEN 'deletions' THEN
+
+SELECT
+    result.severity,
+    result.found,
+    result.advice
+INTO
+    v_severity,
+    v_found,
+    v_advice
+FROM (
+-- sql/doctor/check_deletions.sql: a notification is live only while deleted_at IS NULL. Where the
+-- application marks live ones by another value, infinity say, no run ever sees one, and a purge
+-- may take them. A sample tells.
+WITH sampled AS (
+    SELECT
+        coalesce(sum(s.notifications), 0) AS notifications,
+        coalesce(sum(s.notifications) FILTER (WHERE s.deletion IS NULL), 0) AS live,
+        coalesce(sum(s.notifications) FILTER (WHERE s.deletion = 'never'), 0) AS never_deleted
+    FROM sample_notifications() AS s
+)
+SELECT
+    CASE
+        WHEN s.never_deleted = 0 THEN 'ok'
+        WHEN s.live = 0 THEN 'failure'
+        ELSE 'warning'
+    END AS severity,
+    format(
+        'of %s notifications looked at %s are live, and %s have a deleted_at before they were '
+        'created or in the future',
+        s.notifications,
+        s.live,
+        s.never_deleted
+    ) AS found,
+    'A run takes a notification for live only where deleted_at IS NULL, and a purge deletes for '
+    'good what has an old one. If these are not deleted, do not purge: set it to NULL, and let '
+    'the application write NULL.' AS advice
 FROM sampled AS s
 ) AS result;
 
@@ -3284,14 +3327,19 @@ COMMENT ON FUNCTION rehearse_notification_cleanup() IS
 'the rights.';
 -- end of sql/doctor/rehearse_notification_cleanup.sql
 
--- frozen copy of sql/doctor/sample_notification_statuses.sql
--- Which statuses live notifications have, in a sample:
+-- frozen copy of sql/doctor/sample_notifications.sql
+-- What a sample of the notifications is like, a row for each page range, status and deletion:
 --
---     SELECT * FROM sample_notification_statuses();
+--     SELECT * FROM sample_notifications();
+--
+-- A deletion is NULL where a notification is live, else 'then' for a deleted_at that may be the
+-- time of a deletion, and 'never' for another one: infinity, one of the future, or one before the
+-- notification was created. Whoever marks live ones like that has notifications that no run sees.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION sample_notification_statuses()
+CREATE OR REPLACE FUNCTION sample_notifications()
 RETURNS TABLE (
     status text,
+    deletion text,
     notifications bigint
 )
 LANGUAGE plpgsql
@@ -3299,6 +3347,7 @@ STABLE
 SET search_path FROM CURRENT
 SET row_security = off
 SET jit = off
+SET timezone = 'UTC'
 SET plan_cache_mode = force_custom_plan
 -- By place and by nothing else (Tid Range Scan), so that no page is read but those named.
 SET enable_tidscan = on
@@ -3310,8 +3359,9 @@ SET seq_page_cost = 1e9
 SET random_page_cost = 1e9
 AS $$
 DECLARE
+    -- For a created_at without zone, and clocks that are not quite right.
+    v_tolerance CONSTANT interval := '1 day';
     v_spot record;
-    v_statuses text[] := ARRAY[]::text[];
 BEGIN
     FOR v_spot IN
         SELECT
@@ -3319,28 +3369,41 @@ BEGIN
             p.behind_last_row
         FROM notification_sample_pages() AS p
     LOOP
-        v_statuses := v_statuses || ARRAY(
-            SELECT n.status::text
+        RETURN QUERY
+        WITH sampled AS MATERIALIZED (
+            SELECT
+                n.status::text AS status,
+                CASE
+                    WHEN n.deleted_at IS NULL
+                        THEN NULL
+                    WHEN NOT isfinite(n.deleted_at)
+                        OR n.deleted_at > now() + v_tolerance
+                        OR n.deleted_at < n.created_at - v_tolerance AND n.created_at <= now()
+                        THEN 'never'
+                    ELSE 'then'
+                END AS deletion
             FROM notifications AS n
             WHERE n.ctid >= v_spot.first_row
                 AND n.ctid < v_spot.behind_last_row
-                AND n.deleted_at IS NULL
-            LIMIT 1000
-        );
+            LIMIT 10000
+        )
+        SELECT
+            s.status,
+            s.deletion,
+            count(*)
+        FROM sampled AS s
+        GROUP BY
+            s.status,
+            s.deletion;
     END LOOP;
-    RETURN QUERY
-    SELECT
-        sampled.status,
-        count(*)
-    FROM unnest(v_statuses) AS sampled (status)
-    GROUP BY sampled.status;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION sample_notification_statuses() IS
-'For the doctor: the statuses of some live notifications from a few pages of the table, and how '
-'many of them have each.';
--- end of sql/doctor/sample_notification_statuses.sql
+COMMENT ON FUNCTION sample_notifications() IS
+    'For the doctor: how many of some notifications from a few pages of the table have each '
+    'status, and whether they are live (deletion NULL), deleted at that time (then), or have a '
+    'deleted_at that is not the time of a deletion (never).';
+-- end of sql/doctor/sample_notifications.sql
 
 -- frozen copy of sql/pace/await_cleanup_pace.sql
 -- Waits until a batch of the run may begin, until the deadline at most:
@@ -6888,6 +6951,7 @@ BEGIN
             a.atttypid AS type,
             a.atttypmod AS typmod,
             a.attnotnull AS is_not_null,
+            a.atthasdef AS has_default,  -- or is generated
             a.attcollation,
             format_type(a.atttypid, a.atttypmod) AS type_name
         FROM pg_attribute AS a
@@ -6900,6 +6964,7 @@ BEGIN
             t.typbasetype,
             t.typtypmod,
             l.is_not_null OR t.typnotnull,
+            l.has_default OR t.typdefault IS NOT NULL,
             l.attcollation,
             l.type_name
         FROM layers AS l
@@ -6953,6 +7018,13 @@ BEGIN
             OR c.typmod NOT IN (-1, 6)
             OR c.is_not_null
         )
+    UNION ALL
+    SELECT
+        'column deleted_at has a default or is generated, but a notification is live while it is '
+        'NULL'
+    FROM column_of AS c
+    WHERE c.attname = 'deleted_at'
+        AND c.has_default
     UNION ALL
     SELECT format(
         'column status is %s, and has to be case-sensitive text, or an enum with the labels '
@@ -8394,7 +8466,7 @@ DROP FUNCTION notification_replicas();
 DROP FUNCTION cleanup_suspension();
 DROP FUNCTION check_cleanup_pace(double precision, interval);
 DROP FUNCTION await_cleanup_pace(bigint, timestamptz);
-DROP FUNCTION sample_notification_statuses();
+DROP FUNCTION sample_notifications();
 DROP FUNCTION rehearse_notification_cleanup();
 DROP FUNCTION rehearse_cleanup_step(text, notification_cleanup_batches);
 DROP FUNCTION notification_view_hides_deleted();

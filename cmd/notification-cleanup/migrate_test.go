@@ -85,6 +85,21 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
 				created_at timestamptz, deleted_at app.removal)`,
 			[]string{"deleted_at must be a nullable timestamp with time zone of full precision"}},
+		"default": {`
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, deleted_at timestamptz DEFAULT 'infinity')`,
+			[]string{"deleted_at must have no default"}},
+		"default of a domain": {`
+			CREATE SCHEMA app;
+			CREATE DOMAIN app.removal AS timestamptz DEFAULT '-infinity';
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, deleted_at app.removal)`,
+			[]string{"deleted_at must have no default"}},
+		"generated": {`
+			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
+				created_at timestamptz, removed_at timestamptz,
+				deleted_at timestamptz GENERATED ALWAYS AS (removed_at) STORED)`,
+			[]string{"deleted_at must have no default and not be generated"}},
 		"json": {`
 			CREATE TABLE notifications (id integer PRIMARY KEY, user_id json, status text,
 				created_at timestamptz)`,

@@ -3,9 +3,11 @@
 WITH sampled AS (
     SELECT
         s.status,
-        s.notifications,
-        row_number() OVER (ORDER BY s.notifications DESC, s.status) AS number
-    FROM sample_notification_statuses() AS s
+        sum(s.notifications) AS notifications,
+        row_number() OVER (ORDER BY sum(s.notifications) DESC, s.status) AS number
+    FROM sample_notifications() AS s
+    WHERE s.deletion IS NULL
+    GROUP BY s.status
 )
 SELECT
     CASE

@@ -21,6 +21,7 @@ BEGIN
             a.atttypid AS type,
             a.atttypmod AS typmod,
             a.attnotnull AS is_not_null,
+            a.atthasdef AS has_default,  -- or is generated
             a.attcollation,
             format_type(a.atttypid, a.atttypmod) AS type_name
         FROM pg_attribute AS a
@@ -33,6 +34,7 @@ BEGIN
             t.typbasetype,
             t.typtypmod,
             l.is_not_null OR t.typnotnull,
+            l.has_default OR t.typdefault IS NOT NULL,
             l.attcollation,
             l.type_name
         FROM layers AS l
@@ -86,6 +88,13 @@ BEGIN
             OR c.typmod NOT IN (-1, 6)
             OR c.is_not_null
         )
+    UNION ALL
+    SELECT
+        'column deleted_at has a default or is generated, but a notification is live while it is '
+        'NULL'
+    FROM column_of AS c
+    WHERE c.attname = 'deleted_at'
+        AND c.has_default
     UNION ALL
     SELECT format(
         'column status is %s, and has to be case-sensitive text, or an enum with the labels '

@@ -318,6 +318,41 @@ var faults = map[string]fault{
 	"statuses in capitals of deleted ones": {
 		do: withStatus("'READ'") + "UPDATE notifications SET deleted_at = '2025-01-02'",
 	},
+	"live ones that are deleted at infinity": {
+		do:       withStatus("'read'") + "UPDATE notifications SET deleted_at = 'infinity'",
+		check:    "deletions",
+		severity: "failure",
+		says:     []string{"of 20 notifications looked at 0 are live, and 20", "set it to NULL"},
+	},
+	"live ones that are deleted at -infinity": {
+		do: withStatus("'read'") +
+			"ALTER TABLE notifications ALTER created_at DROP NOT NULL;" +
+			"UPDATE notifications SET created_at = NULL, deleted_at = '-infinity'",
+		check:    "deletions",
+		severity: "failure",
+		says:     []string{"0 are live, and 20"},
+	},
+	"some that are deleted in the future": {
+		do: withStatus("'read'") + withStatus("'archived'") + `
+			UPDATE notifications SET deleted_at = now() + interval '3 days' WHERE status = 'archived'`,
+		check:    "deletions",
+		severity: "warning",
+		says:     []string{"of 40 notifications looked at 20 are live, and 20"},
+	},
+	"some that are deleted before they are there": {
+		do: withStatus("'read'") + withStatus("'archived'") + `
+			UPDATE notifications SET deleted_at = '1970-01-01' WHERE status = 'archived'`,
+		check:    "deletions",
+		severity: "warning",
+		says:     []string{"of 40 notifications looked at 20 are live, and 20"},
+	},
+	"deleted by a clock that is not quite right": {
+		do: withStatus("'read'") + "UPDATE notifications SET deleted_at = '2024-12-31 12:00'",
+	},
+	"deleted, but created in the future": {
+		do: withStatus("'read'") +
+			"UPDATE notifications SET created_at = '9999-01-01', deleted_at = '2025-01-02'",
+	},
 	"nothing to delete": {
 		do:       "SELECT",
 		check:    "max_wal_size",

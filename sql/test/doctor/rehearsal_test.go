@@ -495,7 +495,7 @@ func TestTheRehearsalReadsSomePagesOnly(t *testing.T) {
 		}
 		for _, function := range []string{
 			"find_notifications_to_rehearse(6)",
-			"sample_notification_statuses()",
+			"sample_notifications()",
 		} {
 			type plan struct {
 				Plan struct {

@@ -125,6 +125,8 @@ func TestNothingIsDoneWithoutAColumnAsItHasToBe(t *testing.T) {
 		"DELETE FROM notifications; " + alter + "deleted_at SET NOT NULL": "column deleted_at is timestamp with time zone, and has to be a nullable",
 		`DELETE FROM notifications;
 		CREATE DOMAIN always AS timestamptz NOT NULL; ` + alter + "deleted_at TYPE always": "column deleted_at is always, and has to be a nullable",
+		alter + "deleted_at SET DEFAULT 'infinity'": "column deleted_at has a default",
+
 		`CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); ` +
 			alter + "status TYPE text COLLATE ci": "column status is text, and has to be case-sensitive",
 		"CREATE TYPE mood AS ENUM ('read', 'new'); " + alter + "status TYPE mood USING 'read'": "column status is mood, and has to be",
