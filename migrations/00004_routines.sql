@@ -3360,7 +3360,7 @@ SET random_page_cost = 1e9
 AS $$
 DECLARE
     -- For a created_at without zone, and clocks that are not quite right.
-    v_tolerance CONSTANT interval := '1 day';
+    v_tolerance CONSTANT interval := interval '1 day';
     v_spot record;
 BEGIN
     FOR v_spot IN

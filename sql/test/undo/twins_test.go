@@ -99,21 +99,23 @@ func TestATriggerThatKeepsARowDeletedDoesNotKeepTheOtherOfItsID(t *testing.T) {
 			) USING OLD.deleted_at, OLD.id;
 			RETURN NULL;`},
 	} {
-		t.Run(name, func(t *testing.T) {
-			eachTwins(t, func(t *testing.T, d *pgtest.Database, first string) {
-				d.Exec(`
-					CREATE FUNCTION keep() RETURNS trigger
-					LANGUAGE plpgsql AS $$BEGIN ` + trigger[1] + ` END$$;
-					CREATE TRIGGER keep ` + trigger[0] + ` UPDATE ON ` + first + `
-					FOR EACH ROW EXECUTE FUNCTION keep()`)
-				restoreAll(d, 3)
-				const live = "SELECT count(*) FROM second WHERE deleted_at IS NULL"
-				if n := pgtest.One[int](d, live); n != 10 {
-					t.Errorf("restored %d where no trigger is, want 10", n)
-				}
-				wantRestored(d, 10, "1-10")
+		for _, size := range []int{3, 20} { // of 20
+			t.Run(fmt.Sprintf("%s, batches of %d", name, size), func(t *testing.T) {
+				eachTwins(t, func(t *testing.T, d *pgtest.Database, first string) {
+					d.Exec(`
+						CREATE FUNCTION keep() RETURNS trigger
+						LANGUAGE plpgsql AS $$BEGIN ` + trigger[1] + ` END$$;
+						CREATE TRIGGER keep ` + trigger[0] + ` UPDATE ON ` + first + `
+						FOR EACH ROW EXECUTE FUNCTION keep()`)
+					restoreAll(d, size)
+					const live = "SELECT count(*) FROM second WHERE deleted_at IS NULL"
+					if n := pgtest.One[int](d, live); n != 10 {
+						t.Errorf("restored %d where no trigger is, want 10", n)
+					}
+					wantRestored(d, 10, "1-10")
+				})
 			})
-		})
+		}
 	}
 }
 
