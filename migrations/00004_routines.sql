@@ -1,9 +1,9 @@
 -- Written by make snapshot: edit sql/, never this copy.
 
 -- +goose Up
--- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
--- where the types of the columns live with their operators (citext in a schema of its own), and
--- temporary objects last.
+-- SET search_path FROM CURRENT then pins the schema that goose installs into,
+-- behind it those where the types of the columns live with their operators (citext in a schema of
+-- its own), and temporary objects last.
 SELECT set_config(
     'search_path',
     concat_ws(
@@ -2403,8 +2403,8 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_cleanup_indexes() IS
 E'For each table or partition behind notifications, and each purpose (live: find and rank; '
-'deleted: purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
-'a view of several tables does not tell.
+'deleted: purge and undo), the valid index that serves, or NULL and what builds it; that is NULL '
+'too where a view of several tables does not tell.
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
 'partitions to come. In psql: '
 'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \\gexec';
@@ -8351,9 +8351,9 @@ $$;
 -- end of sql/doctor/warn_of_indexes.sql
 
 -- +goose Down
--- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
--- where the types of the columns live with their operators (citext in a schema of its own), and
--- temporary objects last.
+-- SET search_path FROM CURRENT then pins the schema that goose installs into,
+-- behind it those where the types of the columns live with their operators (citext in a schema of
+-- its own), and temporary objects last.
 SELECT set_config(
     'search_path',
     concat_ws(

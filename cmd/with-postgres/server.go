@@ -129,7 +129,8 @@ rm -rf "$dir"`
 func (s *server) supervise(settings []string) (err error) {
 	shell := exec.Command("/bin/sh", "-c", supervisor, "with-postgres", s.bin, s.dir)
 	shell.Args = append(shell.Args, settings...)
-	shell.Dir = "/"                                        // the user postgres may have no access to ours
+	// The user postgres may have no access to our folder.
+	shell.Dir = "/"
 	shell.Env = append(environment(), "LC_ALL=C")          // for lastError
 	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // out of reach of a terminal's Ctrl-C
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {

@@ -337,7 +337,8 @@ text { fill: #ddd }
 .theirs { fill: #dd9a5c }
 }
 </style>
-<text x="8" y="20">Time to clean up a table of %[2]d notifications, in multiples of the bare update</text>
+<text x="8" y="20">Time to clean up a table of %[2]d notifications,`+
+			` in multiples of the bare update</text>
 <line x1="%[3]d" y1="32" x2="%[3]d" y2="%[1]d"/>
 %[4]s</svg>
 `,

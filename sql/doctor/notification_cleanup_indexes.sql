@@ -185,8 +185,8 @@ END
 $$;
 COMMENT ON FUNCTION notification_cleanup_indexes() IS
 E'For each table or partition behind notifications, and each purpose (live: find and rank; '
-'deleted: purge and undo), the valid index that serves, or NULL and what builds it; that is NULL too where '
-'a view of several tables does not tell.
+'deleted: purge and undo), the valid index that serves, or NULL and what builds it; that is NULL '
+'too where a view of several tables does not tell.
 A partitioned table itself has no purpose, and comes behind its partitions: its index is for '
 'partitions to come. In psql: '
 'SELECT statement FROM notification_cleanup_indexes() WHERE statement IS NOT NULL \\gexec';

@@ -14,7 +14,8 @@ text { font: 14px system-ui, sans-serif; fill: #1f2328 }
 .muted { fill: #59636e }
 .middle { text-anchor: middle }
 .end { text-anchor: end }
-.mono, .mono * { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: 13px; white-space: pre }
+.mono, .mono * { font-family: ui-monospace, Menlo, Consolas, monospace;` +
+	` font-size: 13px; white-space: pre }
 .panel { fill: #f6f8fa; stroke: #d1d9e0 }
 .unread { fill: #0969da }
 .kept { fill: #1a7f37 }
@@ -48,12 +49,14 @@ type canvas struct {
 // newCanvas begins a picture of this size. The description is for whoever cannot see it.
 func newCanvas(width, height int, description string) *canvas {
 	c := &canvas{}
-	c.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`,
+	c.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d"`+
+		` width="%d" height="%d" role="img">`,
 		width, height, width, height)
 	c.add(`<title>%s</title>`, html.EscapeString(description))
 	c.add("<style>%s\n</style>", style)
 	c.add(`<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8"` +
-		` markerHeight="8" orient="auto-start-reverse"><path class="head" d="M0 0L8 4L0 8z"/></marker></defs>`)
+		` markerHeight="8" orient="auto-start-reverse">` +
+		`<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>`)
 	return c
 }
 
@@ -72,7 +75,8 @@ func (c *canvas) box(x, y, width, height float64, class string) {
 
 // panel is a box with a title and lines of text in it.
 func (c *canvas) panel(x, y, width, height float64, title string, lines ...string) {
-	c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="6" class="panel"/>`, x, y, width, height)
+	c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="6" class="panel"/>`,
+		x, y, width, height)
 	c.text(x+12, y+22, "title", title)
 	for i, line := range lines {
 		c.text(x+12, y+42+float64(i)*17, "small muted", line)

@@ -128,7 +128,8 @@ func pause() (string, error) {
 	)
 	c := newCanvas(760, 60+28*len(points), "The 99th percentile of an"+
 		" application's operations in the median second, beside a run with different pauses.")
-	c.text(10, 22, "title", "The slowest hundredth of an application's operations takes at least, in ms")
+	c.text(10, 22, "title",
+		"The slowest hundredth of an application's operations takes at least, in ms")
 	most := 0.0
 	for _, p := range points {
 		most = max(most, math.Log(1+p.value))

@@ -36,7 +36,8 @@ func inbox() (string, error) {
 		c.box(x, 182, 12, 12, entry.class)
 		c.text(x+20, 193, "small", entry.words)
 	}
-	c.text(10, 221, "small muted", "A box stands for 20 notifications. A user with 1,000 or fewer loses none.")
+	c.text(10, 221, "small muted",
+		"A box stands for 20 notifications. A user with 1,000 or fewer loses none.")
 	return c.end()
 }
 
@@ -84,7 +85,8 @@ func run() (string, error) {
 	c.panel(10, 300, 220, 86, "4  batch", "locks rows that nobody holds,", "sets deleted_at, commits")
 	c.arrow("M204 226V296")
 	c.text(214, 286, "small muted", "takes one")
-	c.panel(300, 300, 210, 86, "5  record of the run", "deleted, skipped, changed;", "the last call closes it")
+	c.panel(300, 300, 210, 86, "5  record of the run",
+		"deleted, skipped, changed;", "the last call closes it")
 	c.arrow("M232 342H296")
 	c.text(264, 334, "small muted middle", "counts")
 	c.panel(580, 150, 170, 236, "your table", "notifications")

@@ -43,9 +43,9 @@ var finally = []string{
 }
 
 // pin stands at the beginning of either direction.
-const pin = `-- SET search_path FROM CURRENT then pins the schema that goose installs into, behind it those
--- where the types of the columns live with their operators (citext in a schema of its own), and
--- temporary objects last.
+const pin = `-- SET search_path FROM CURRENT then pins the schema that goose installs into,
+-- behind it those where the types of the columns live with their operators (citext in a schema of
+-- its own), and temporary objects last.
 SELECT set_config(
     'search_path',
     concat_ws(

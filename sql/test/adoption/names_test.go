@@ -35,7 +35,9 @@ var (
 
 // Names that are in the catalog after an installation.
 const (
-	ourRoutines  = "SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+	ourRoutines = `
+		SELECT DISTINCT proname::text FROM pg_proc
+		WHERE pronamespace = 'public'::regnamespace`
 	ourRelations = `
 		SELECT relname::text FROM pg_class
 		WHERE relnamespace = 'public'::regnamespace

@@ -98,8 +98,8 @@ func wantStray(d *pgtest.Database, call string) {
 	}
 }
 
-// Two installations stand side by side, and the path of one leads to the other, because there is the
-// type of its column: until it is renamed, each works on its own.
+// Two installations stand side by side, and the path of one leads to the other, because there is
+// the type of its column: until it is renamed, each works on its own.
 func TestARenamedSchemaDoesNotFallThroughToAnotherInstallation(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Empty(t)

@@ -82,7 +82,9 @@ func TestPartitionedTable(t *testing.T) {
 			d.Insert(pgtest.Bob, "unread", 2001, 3001)
 			want := pgtest.Counts{OverLimit: 2, Cleaned: 1, StillOver: 1, Deleted: 901}
 			d.WantCleanup("", "1-901", want)
-			d.Exec("SELECT restore_notifications(1); TRUNCATE notification_cleanup_runs RESTART IDENTITY CASCADE")
+			d.Exec(`
+				SELECT restore_notifications(1);
+				TRUNCATE notification_cleanup_runs RESTART IDENTITY CASCADE`)
 			run, err := d.StartProcedure("batch_size => 10").Wait()
 			if err != nil {
 				t.Fatal(err)
@@ -101,7 +103,9 @@ func TestViewInASchemaOfItsOwn(t *testing.T) {
 		FROM generate_series(1, 1001) AS i`)
 	d.WantCleanup("", "201-901", pgtest.Counts{OverLimit: 1, Cleaned: 1, Deleted: 701})
 	d.WantStats("", "300 1 0")
-	d.Exec("SELECT restore_notifications(1); TRUNCATE notification_cleanup_runs RESTART IDENTITY CASCADE")
+	d.Exec(`
+		SELECT restore_notifications(1);
+		TRUNCATE notification_cleanup_runs RESTART IDENTITY CASCADE`)
 	run, err := d.StartProcedure("batch_size => 10").Wait()
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,8 @@ func TestThePlanIsOfOneMoment(t *testing.T) {
 			PERFORM pg_advisory_xact_lock_shared(1);
 			RETURN true;
 		END $$;
-		CREATE VIEW notifications AS SELECT ctid, tableoid, * FROM app.inbox WHERE status <> 'gate' OR app.gate()`)
+		CREATE VIEW notifications AS
+		SELECT ctid, tableoid, * FROM app.inbox WHERE status <> 'gate' OR app.gate()`)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Insert(pgtest.Bob, "gate", 2001, 2001)
 	run, err := d.WhileWaiting(

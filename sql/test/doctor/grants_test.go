@@ -13,8 +13,16 @@ func TestTheDoctorNamesEverybodyElseWhoMayUseWhatIsOurs(t *testing.T) {
 		grant, severity string
 		says            []string
 	}{
-		"nobody":   {"SELECT", "ok", []string{"nothing is wrong"}},
-		"a reader": {"GRANT SELECT ON notification_cleanup_runs TO $1", "note", []string{"$1 may read public.notification_cleanup_runs"}},
+		"nobody": {
+			"SELECT",
+			"ok",
+			[]string{"nothing is wrong"},
+		},
+		"a reader": {
+			"GRANT SELECT ON notification_cleanup_runs TO $1",
+			"note",
+			[]string{"$1 may read public.notification_cleanup_runs"},
+		},
 		"a reader of a column": {
 			"GRANT SELECT (id) ON notification_cleanup_runs TO $1",
 			"note",

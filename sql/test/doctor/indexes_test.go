@@ -272,13 +272,31 @@ func TestAnIndexOfAnInboxThatHasTheDeletedInItIsNoted(t *testing.T) {
 			hashed + ";" + inbox,
 			"on notifications (user_id, created_at DESC) WHERE deleted_at IS NULL",
 		},
-		"without them": {plain + "; ALTER TABLE notifications ADD deleted_at timestamptz;" + inbox +
-			" WHERE deleted_at IS NULL", ""},
-		"of the unread":      {plain + ";" + inbox + " WHERE status = 'unread'", ""},
-		"with the status":    {plain + "; CREATE INDEX ON notifications (user_id, status, created_at)", ""},
-		"unique":             {plain + "; CREATE UNIQUE INDEX ON notifications (user_id, created_at)", ""},
-		"the users alone":    {plain + "; CREATE INDEX ON notifications (user_id)", ""},
-		"of a created table": {"SELECT", ""},
+		"without them": {
+			plain + "; ALTER TABLE notifications ADD deleted_at timestamptz;" + inbox +
+				" WHERE deleted_at IS NULL",
+			"",
+		},
+		"of the unread": {
+			plain + ";" + inbox + " WHERE status = 'unread'",
+			"",
+		},
+		"with the status": {
+			plain + "; CREATE INDEX ON notifications (user_id, status, created_at)",
+			"",
+		},
+		"unique": {
+			plain + "; CREATE UNIQUE INDEX ON notifications (user_id, created_at)",
+			"",
+		},
+		"the users alone": {
+			plain + "; CREATE INDEX ON notifications (user_id)",
+			"",
+		},
+		"of a created table": {
+			"SELECT",
+			"",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

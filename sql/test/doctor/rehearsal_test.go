@@ -108,7 +108,8 @@ var stagings = map[string]struct {
 		says:     "REPLICA IDENTITY",
 	},
 	"a check that ties deleted_at": {
-		fault:    "ALTER TABLE notifications ADD CONSTRAINT tied CHECK ((deleted_at IS NOT NULL) = trash)",
+		fault: `ALTER TABLE notifications
+		ADD CONSTRAINT tied CHECK ((deleted_at IS NOT NULL) = trash)`,
 		outcomes: "fails 23514, not tried, not tried",
 		says:     `"tied"`,
 	},
@@ -575,8 +576,8 @@ func TestTheRehearsalTriesWithTheRightsOfTheOwnerOfAView(t *testing.T) {
 // That it hides them, the planner does not understand, so that it can be adopted.
 func TestTheRehearsalFindsAViewThatHidesWhatIsDeleted(t *testing.T) {
 	t.Parallel()
-	d := pgtest.Adopt(t, append(slices.Clone(pgtest.InboxView[:2]),
-		pgtest.InboxView[2]+" WHERE coalesce(removed_at, 'infinity') = 'infinity'", pgtest.InboxView[3])...)
+	hiding := pgtest.InboxView[2] + " WHERE coalesce(removed_at, 'infinity') = 'infinity'"
+	d := pgtest.Adopt(t, append(slices.Clone(pgtest.InboxView[:2]), hiding, pgtest.InboxView[3])...)
 	d.Exec("INSERT INTO messages VALUES (1, 1, '2025-03-01', '2025-02-01')")
 	wantWrong(d, "indexes, rehearsal", "the view hides it once it is deleted")
 }

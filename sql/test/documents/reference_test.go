@@ -160,8 +160,13 @@ func TestTheReferenceHasEachTableWithItsColumns(t *testing.T) {
 // The examples are about run 7 and the users 42 and 43, and each works.
 func TestTheExamplesOfTheReferenceWork(t *testing.T) {
 	t.Parallel()
-	d := pgtest.Adopt(t, `CREATE TABLE notifications (id bigserial PRIMARY KEY, user_id bigint NOT NULL,
-		status text NOT NULL, created_at timestamptz NOT NULL)`)
+	d := pgtest.Adopt(t, `
+		CREATE TABLE notifications (
+			id bigserial PRIMARY KEY,
+			user_id bigint NOT NULL,
+			status text NOT NULL,
+			created_at timestamptz NOT NULL
+		)`)
 	d.Exec(`ALTER TABLE notification_cleanup_runs ALTER id RESTART WITH 7;
 		INSERT INTO notifications (user_id, status, created_at)
 		SELECT 42, 'read', timestamptz '2025-01-01' + i * interval '1 minute'

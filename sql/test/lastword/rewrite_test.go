@@ -43,7 +43,8 @@ func TestARunWhoseTableIsRewrittenIsPlannedAnew(t *testing.T) {
 					d.Exec(statement)
 				}
 				if caller == "program" {
-					if _, stderr, status := d.Program(map[string]string{"MAX_NOTIFICATIONS": "100"}, "run"); status != 0 {
+					settings := map[string]string{"MAX_NOTIFICATIONS": "100"}
+					if _, stderr, status := d.Program(settings, "run"); status != 0 {
 						t.Fatalf("the program ends with %d: %s", status, stderr)
 					}
 				} else {

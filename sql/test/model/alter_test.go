@@ -62,7 +62,10 @@ func (m *model) adoptAnew() {
 		m.d.Refused(call, "42804")
 	}
 	// The calls that were refused have drawn numbers for their runs.
-	m.d.Exec(fmt.Sprintf("ALTER TABLE notification_cleanup_runs ALTER id RESTART WITH %d", len(m.runs)+1))
+	m.d.Exec(fmt.Sprintf(
+		"ALTER TABLE notification_cleanup_runs ALTER id RESTART WITH %d",
+		len(m.runs)+1,
+	))
 	adopt(m.d)
 	for _, run := range m.runs {
 		run.shares = nil // given up; its users can no longer be counted

@@ -25,8 +25,8 @@ func (m *model) Insert(t *rapid.T) {
 		}
 	}
 	if rows != nil {
-		const into = "INSERT INTO notifications (seq, id, user_id, status, created_at, deleted_at) VALUES\n"
-		m.d.Exec(into + strings.Join(rows, ",\n"))
+		const into = "INSERT INTO notifications (seq, id, user_id, status, created_at, deleted_at)"
+		m.d.Exec(into + " VALUES\n" + strings.Join(rows, ",\n"))
 	}
 }
 

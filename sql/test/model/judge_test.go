@@ -71,8 +71,14 @@ const state = `SELECT line FROM (
 		notifications_restored)
 	FROM notification_cleanup_runs
 	UNION ALL
-	SELECT 3, 0, 'preview [' || coalesce(string_agg(format('{%%L %%s %%s %%s}',
-		lower(user_id::text), total_notifications, unread_notifications, deletable_notifications), ' '), '') || ']'
+	SELECT 3, 0, 'preview [' || coalesce(
+		string_agg(
+			format(
+				'{%%L %%s %%s %%s}',
+				lower(user_id::text), total_notifications, unread_notifications,
+				deletable_notifications),
+			' '),
+		'') || ']'
 	FROM preview_notification_cleanup(%[1]d, %[2]d)
 	UNION ALL
 	SELECT 4, 0, format(

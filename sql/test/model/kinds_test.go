@@ -24,9 +24,11 @@ var kinds = map[string]kind{
 	"view, without a zone, some vetoed": {
 		table: view, createdAt: "timestamp", trigger: vetoes,
 	},
-	"repeated ids, some vetoed":        {table: keyed, ids: perUser, users: uuids, trigger: vetoes},
-	"users spelled in two ways":        {table: byUser, ids: perUser, users: spelled},
-	"without a zone, status written":   {table: byTime, ids: perTime, createdAt: "timestamp", trigger: marks},
+	"repeated ids, some vetoed": {table: keyed, ids: perUser, users: uuids, trigger: vetoes},
+	"users spelled in two ways": {table: byUser, ids: perUser, users: spelled},
+	"without a zone, status written": {
+		table: byTime, ids: perTime, createdAt: "timestamp", trigger: marks,
+	},
 	"uuids, written once more":         {users: uuids, trigger: writesOnceMore},
 	"by time, written once more":       {table: byTime, trigger: writesOnceMore},
 	"undone afterwards":                {users: bigints, trigger: undoes},

@@ -132,7 +132,8 @@ func TestTheFunctionGivesUpItsRestWhenTheJobIsSuspended(t *testing.T) {
 	d.WantNone("the function", "something is left of the run", `
 		SELECT run_id::text FROM notification_cleanup_open_runs`)
 	d.Exec("SELECT resume_notification_cleanup(); SELECT cleanup_notifications(1, 0)")
-	if left := pgtest.One[int](d, "SELECT count(*) - count(deleted_at) FROM notifications"); left != 0 {
+	left := pgtest.One[int](d, "SELECT count(*) - count(deleted_at) FROM notifications")
+	if left != 0 {
 		t.Errorf("the next one left %d", left)
 	}
 }

@@ -74,7 +74,8 @@ func TestTheDoctorKnowsTheJobsOfPgCron(t *testing.T) {
 	cron.Exec("DELETE FROM cron.job_run_details WHERE database = ''")
 	cron.Exec(
 		"GRANT USAGE ON SCHEMA " + d.Name + " TO " + d.RoleName() +
-			"; GRANT EXECUTE ON FUNCTION notification_cleanup_doctor, notification_cron_jobs TO " + d.RoleName(),
+			"; GRANT EXECUTE ON FUNCTION notification_cleanup_doctor, notification_cron_jobs" +
+			" TO " + d.RoleName(),
 	)
 	cron.Exec("SET ROLE " + d.RoleName())
 	say(fmt.Sprintf(

@@ -61,7 +61,8 @@ func TestPgCronAsARoleOfItsOwn(t *testing.T) {
 		role,
 	))
 	ran := fmt.Sprintf(`
-		SELECT DISTINCT concat_ws(' ', j.jobname, d.status, nullif(d.status, 'succeeded') || d.return_message)
+		SELECT DISTINCT concat_ws(
+			' ', j.jobname, d.status, nullif(d.status, 'succeeded') || d.return_message)
 		FROM cron.job AS j
 		JOIN cron.job_run_details AS d USING (jobid)
 		WHERE j.username = '%s' AND d.status IN ('succeeded', 'failed')

@@ -138,9 +138,9 @@ func (d *Database) WantNothingHalfDone(after, way string) {
 	d.WantNothingLocked()
 }
 
-// WantTrueRecords compares each run's record with what it did. Its users are counted when it ends. On
-// Citus a kill can come between the commits on a worker and on the coordinator: what the batch has
-// deleted then, which is not done, the record tells when that comes again.
+// WantTrueRecords compares each run's record with what it did. Its users are counted when it ends.
+// On Citus a kill can come between the commits on a worker and on the coordinator: what the batch
+// has deleted then, which is not done, the record tells when that comes again.
 func (d *Database) WantTrueRecords(after string) {
 	d.T.Helper()
 	told := ""

@@ -166,7 +166,8 @@ var withAndWithoutStatistics = map[string]string{
 }
 
 // scans are those of the notifications that a batch made in a session of its own: rows met by
-// reading a table, and uses of an index, the unique one that an update of the key would check aside.
+// reading a table, and uses of an index, the unique one that an update of the key would check
+// aside.
 const scans = `
 	SELECT coalesce(sum(seq_tup_read), 0) + coalesce(sum(idx_scan), 0)
 	FROM pg_stat_xact_user_tables
@@ -246,12 +247,13 @@ func TestWhatLiesInAReusedPlaceIsNotTouched(t *testing.T) {
 	d.Exec("DELETE FROM notifications WHERE " + pgtest.NotificationNumber + " <= 500")
 	d.Vacuum("notifications")
 	d.Insert(pgtest.Alice, "read", 2001, 2300)
-	if n := pgtest.One[int](d, `
+	reused := pgtest.One[int](d, `
 		SELECT count(*)
 		FROM notification_cleanup_batches AS b
 		CROSS JOIN unnest(b.places) AS p (place)
 		JOIN notifications AS n ON n.ctid = p.place
-		WHERE n.created_at > (SELECT max(created_at) - interval '299 minutes' FROM notifications)`); n == 0 {
+		WHERE n.created_at > (SELECT max(created_at) - interval '299 minutes' FROM notifications)`)
+	if reused == 0 {
 		t.Fatal("no place was used again")
 	}
 	d.Drain(run)

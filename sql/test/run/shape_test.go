@@ -56,7 +56,8 @@ func plansOf(d *pgtest.Database, text string, do func(session *pgtest.Database))
 }
 
 // A batch looks for its rows in one pass for the lock and one for the update, each of them one scan
-// of the places in one partition. A scan for each row would ask for the size of the table each time.
+// of the places in one partition. A scan for each row would ask for the size of the table each
+// time.
 func TestABatchIsTwoTidScansOfOnePartition(t *testing.T) {
 	t.Parallel()
 	eachKindAndStatistics(t, func(d *pgtest.Database) {

@@ -223,11 +223,14 @@ func TestNothingBesideTheTableIsMistakenForPostgreSQLsOwn(t *testing.T) {
 	d.Exec("SET statement_timeout = '2min'; SET search_path = pg_catalog")
 	d.Exec(shadows)
 	d.Exec("RESET search_path")
-	d.Exec("GRANT SELECT ON notification_cleanup_runs TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC")
+	d.Exec(`
+		GRANT SELECT ON notification_cleanup_runs TO PUBLIC;
+		GRANT CREATE ON SCHEMA public TO PUBLIC`)
 	session, told := d.WithNotices()
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	session.Exec("SELECT public.div(7::numeric, 2::bigint), 2.5 * 2, public.pg_sleep(0::numeric)")
-	session.Exec("SELECT public.string_agg('a'::name, 'b'::text), public.generate_series(1::bigint, 2)")
+	session.Exec(`
+		SELECT public.string_agg('a'::name, 'b'::text), public.generate_series(1::bigint, 2)`)
 	for _, must := range []string{
 		"pg_catalog.div(",
 		"OPERATOR(pg_catalog.*)",

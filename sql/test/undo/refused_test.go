@@ -66,42 +66,127 @@ const (
 
 var refusals = map[string]map[string]refusal{
 	"restore": {
-		"a unique index": {"23505", "already exists", `
-			CREATE UNIQUE INDEX ON {table} (user_id, created_at) WHERE deleted_at IS NULL;
+		"a unique index": {
+			"23505",
+			"already exists",
+			`CREATE UNIQUE INDEX ON {table} (user_id, created_at) WHERE deleted_at IS NULL;
 			INSERT INTO {table} (id, user_id, created_at)
-			SELECT 1000, user_id, created_at FROM {table} WHERE id = 5`},
-		"a CHECK": {"23514", "violates check constraint", `
-			ALTER TABLE {table} ADD CHECK (id <> 5 OR deleted_at IS NOT NULL)`},
-		"an error":            {"P0001", "not this one", when(before, "UPDATE", raises)},
-		"an ASSERT":           {"P0004", "not this one", when(before, "UPDATE", "ASSERT false, 'not this one';")},
-		"an error at the end": {"P0001", "not this one", when(atLast, "UPDATE", raises)},
-		"a code of its own":   {"42501", "on hold", when(before, "UPDATE", "RAISE insufficient_privilege USING MESSAGE = 'on hold';")},
-		"a veto":              {"27000", keptIt, when(before, "UPDATE", "RETURN NULL;")},
-		"a time that stays":   {"27000", keptIt, when(before, "UPDATE", "NEW.deleted_at := OLD.deleted_at; RETURN NEW;")},
-		"a time of its own":   {"27000", keptIt, when(before, "UPDATE", another)},
-		"a time of its own, afterwards": {"27000", keptIt, when(after, "UPDATE",
-			"UPDATE {table} SET deleted_at = '2025-07-01Z' WHERE id = NEW.id AND deleted_at IS NULL; RETURN NULL;")},
-		"a time of its own, of all": {"27000", keptIt, allAfter(
-			"UPDATE {table} SET deleted_at = '2025-07-01Z' WHERE id = 5 AND deleted_at IS NULL;")},
-		"a division by zero":    {"22012", "division by zero", when(before, "UPDATE", "NEW.id := 1 / (OLD.id - 5); RETURN NEW;")},
-		"a function that is no": {"42883", "does not exist", when(before, "UPDATE", "PERFORM nowhere(); RETURN NEW;")},
+			SELECT 1000, user_id, created_at FROM {table} WHERE id = 5`,
+		},
+		"a CHECK": {
+			"23514",
+			"violates check constraint",
+			"ALTER TABLE {table} ADD CHECK (id <> 5 OR deleted_at IS NOT NULL)",
+		},
+		"an error": {
+			"P0001",
+			"not this one",
+			when(before, "UPDATE", raises),
+		},
+		"an ASSERT": {
+			"P0004",
+			"not this one",
+			when(before, "UPDATE", "ASSERT false, 'not this one';"),
+		},
+		"an error at the end": {
+			"P0001",
+			"not this one",
+			when(atLast, "UPDATE", raises),
+		},
+		"a code of its own": {
+			"42501",
+			"on hold",
+			when(before, "UPDATE", "RAISE insufficient_privilege USING MESSAGE = 'on hold';"),
+		},
+		"a veto": {
+			"27000",
+			keptIt,
+			when(before, "UPDATE", "RETURN NULL;"),
+		},
+		"a time that stays": {
+			"27000",
+			keptIt,
+			when(before, "UPDATE", "NEW.deleted_at := OLD.deleted_at; RETURN NEW;"),
+		},
+		"a time of its own": {
+			"27000",
+			keptIt,
+			when(before, "UPDATE", another),
+		},
+		"a time of its own, afterwards": {
+			"27000",
+			keptIt,
+			when(after, "UPDATE", `
+				UPDATE {table} SET deleted_at = '2025-07-01Z'
+				WHERE id = NEW.id AND deleted_at IS NULL;
+				RETURN NULL;`),
+		},
+		"a time of its own, of all": {
+			"27000",
+			keptIt,
+			allAfter(`
+				UPDATE {table} SET deleted_at = '2025-07-01Z'
+				WHERE id = 5 AND deleted_at IS NULL;`),
+		},
+		"a division by zero": {
+			"22012",
+			"division by zero",
+			when(before, "UPDATE", "NEW.id := 1 / (OLD.id - 5); RETURN NEW;"),
+		},
+		"a function that is no": {
+			"42883",
+			"does not exist",
+			when(before, "UPDATE", "PERFORM nowhere(); RETURN NEW;"),
+		},
 	},
 	"purge": {
-		"a foreign key": {"23503", "is still referenced from table", `
-			CREATE TABLE receipts AS SELECT {key} FROM {table} WHERE id = 5;
-			ALTER TABLE receipts ADD FOREIGN KEY ({key}) REFERENCES {table} ({key})`},
-		"a deferred foreign key": {"23503", "is still referenced from table", `
-			CREATE TABLE receipts AS SELECT {key} FROM {table} WHERE id = 5;
+		"a foreign key": {
+			"23503",
+			"is still referenced from table",
+			`CREATE TABLE receipts AS SELECT {key} FROM {table} WHERE id = 5;
+			ALTER TABLE receipts ADD FOREIGN KEY ({key}) REFERENCES {table} ({key})`,
+		},
+		"a deferred foreign key": {
+			"23503",
+			"is still referenced from table",
+			`CREATE TABLE receipts AS SELECT {key} FROM {table} WHERE id = 5;
 			ALTER TABLE receipts ADD FOREIGN KEY ({key}) REFERENCES {table} ({key})
-			DEFERRABLE INITIALLY DEFERRED`},
-		"an error":            {"P0001", "not this one", when(before, "DELETE", raises)},
-		"an ASSERT":           {"P0004", "not this one", when(before, "DELETE", "ASSERT false, 'not this one';")},
-		"an error at the end": {"P0001", "not this one", when(atLast, "DELETE", raises)},
-		"a veto":              {"27000", keptIt, when(before, "DELETE", "RETURN NULL;")},
-		"an UPDATE instead": {"27000", keptIt, when(before, "DELETE",
-			"UPDATE {table} SET deleted_at = now() WHERE id = OLD.id; RETURN NULL;")},
-		"an UPDATE before": {"27000", "already modified", when(before, "DELETE",
-			"UPDATE {table} SET deleted_at = now() WHERE id = OLD.id; RETURN OLD;")},
+			DEFERRABLE INITIALLY DEFERRED`,
+		},
+		"an error": {
+			"P0001",
+			"not this one",
+			when(before, "DELETE", raises),
+		},
+		"an ASSERT": {
+			"P0004",
+			"not this one",
+			when(before, "DELETE", "ASSERT false, 'not this one';"),
+		},
+		"an error at the end": {
+			"P0001",
+			"not this one",
+			when(atLast, "DELETE", raises),
+		},
+		"a veto": {
+			"27000",
+			keptIt,
+			when(before, "DELETE", "RETURN NULL;"),
+		},
+		"an UPDATE instead": {
+			"27000",
+			keptIt,
+			when(before, "DELETE", `
+				UPDATE {table} SET deleted_at = now() WHERE id = OLD.id;
+				RETURN NULL;`),
+		},
+		"an UPDATE before": {
+			"27000",
+			"already modified",
+			when(before, "DELETE", `
+				UPDATE {table} SET deleted_at = now() WHERE id = OLD.id;
+				RETURN OLD;`),
+		},
 	},
 }
 
@@ -293,7 +378,8 @@ func TestUndoInOneTransactionFailsWholeWhereTooManyRefuse(t *testing.T) {
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Cleanup("")
 	d.Exec(every(30))
-	if err := d.Refused("SELECT restore_notifications(1)", "54000"); !strings.Contains(err.Hint, "restore_next_batch") {
+	err := d.Refused("SELECT restore_notifications(1)", "54000")
+	if !strings.Contains(err.Hint, "restore_next_batch") {
 		t.Errorf("the hint is %s", err.Hint)
 	}
 	wantRestored(d, 0, "1-901")
@@ -388,7 +474,8 @@ func TestARuleInsteadOfDeleteIsAnErrorOfPurge(t *testing.T) {
 				d := refusing(t, kind, refusal{
 					statements: "CREATE RULE keep AS ON DELETE TO {table} DO INSTEAD " + rule,
 				})
-				if err := d.Refused("SELECT purge_notifications('1 microsecond')", "55000"); !strings.Contains(err.Message, "keep on ") {
+				err := d.Refused("SELECT purge_notifications('1 microsecond')", "55000")
+				if !strings.Contains(err.Message, "keep on ") {
 					t.Errorf("the message is %s", err.Message)
 				}
 				if got := d.Numbers("true"); got != "1-101" {
@@ -402,9 +489,13 @@ func TestARuleInsteadOfDeleteIsAnErrorOfPurge(t *testing.T) {
 func TestWhatFailsWithoutAnyNotificationIsNotNoted(t *testing.T) {
 	t.Parallel()
 	d := refusing(t, "a table", refusal{statements: "SELECT"})
-	role := d.Role("USAGE ON SCHEMA public", "EXECUTE ON ALL ROUTINES IN SCHEMA public",
+	role := d.Role(
+		"USAGE ON SCHEMA public",
+		"EXECUTE ON ALL ROUTINES IN SCHEMA public",
 		"SELECT, UPDATE ON ALL TABLES IN SCHEMA public",
-		"INSERT, DELETE ON notification_cleanup_refused, notification_cleanup_batches, notification_cleanup_open_runs")
+		"INSERT, DELETE ON notification_cleanup_refused, notification_cleanup_batches,"+
+			" notification_cleanup_open_runs",
+	)
 	d.Exec("SET ROLE " + role)
 	d.Refused("SELECT purge_notifications('1 microsecond')", "42501")
 	d.Exec("RESET ROLE")
@@ -418,7 +509,8 @@ func TestWhatMayPassIsAnErrorAndNotNoted(t *testing.T) {
 	for _, operation := range []string{"restore", "purge"} {
 		event := map[string]string{"restore": "UPDATE", "purge": "DELETE"}[operation]
 		for _, code := range []string{
-			"08006", "25006", "40001", "40P01", "53100", "53200", "55006", "55P03", "57014", "57P01", "58030", "XX000",
+			"08006", "25006", "40001", "40P01", "53100", "53200",
+			"55006", "55P03", "57014", "57P01", "58030", "XX000",
 		} {
 			t.Run(operation+" "+code, func(t *testing.T) {
 				t.Parallel()
