@@ -1,6 +1,7 @@
 package adoption
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,8 +117,15 @@ func TestARenamedSchemaDoesNotFallThroughToAnotherInstallation(t *testing.T) {
 	if n, others := deletedIn(d, "app"), deletedIn(d, "public"); n != 901 || others != 0 {
 		t.Errorf("side by side, %d were deleted, and %d in the other schema", n, others)
 	}
+	const strays = "SELECT array_agg(schema_name::text) FROM public.notification_stray_schemas()"
+	if found := pgtest.One[[]string](d, strays); found != nil {
+		t.Errorf("side by side, %s are said to be renamed", found)
+	}
 	d.Exec("ALTER SCHEMA app RENAME TO app_old")
 	d = d.OpenSession()
+	if found := pgtest.One[[]string](d, strays); !slices.Equal(found, []string{"app_old"}) {
+		t.Errorf("%s are said to be renamed, want app_old", found)
+	}
 	wantStray(d, "SELECT app_old.cleanup_notifications()")
 	wantStray(d, "CALL app_old.cleanup_notifications_in_batches()")
 	if n := deletedIn(d, "public"); n != 0 {
