@@ -13,6 +13,7 @@ import (
 func restoreInBackground(d *pgtest.Database, call string) (result func() *int) {
 	d.T.Helper()
 	session, done := d.OpenSession(), make(chan *int, 1)
+	session.Exec("SET lock_timeout = '20s'")
 	session.Note("/* in the background */ " + call)
 	go func() {
 		var n *int
@@ -79,6 +80,7 @@ func TestUndoDoesNotWaitForASecondOneWithTheFirstInHand(t *testing.T) {
 	d := pgtest.New(t)
 	d.Insert(pgtest.Alice, "read", 1, 1001)
 	d.Cleanup("")
+	d.Set("created_at = '2025-01-01Z'", 1, 901) // only the id tells one from another
 	var first, second int
 	for _, n := range pgtest.All[int](
 		d,
