@@ -19,6 +19,7 @@ DECLARE
     v_routines CONSTANT name[] := '{
         await_cleanup_pace,
         check_calling_schema,
+        check_cascading_notifications,
         check_cleanup_limits,
         check_cleanup_pace,
         check_delete_rules,
@@ -43,6 +44,7 @@ DECLARE
         deleted_on_worker,
         explain_cleanup_shortfall,
         explain_notification_cleanup,
+        find_cascading_notifications,
         find_listed_notifications,
         find_notifications_to_rehearse,
         find_undone_deletions,
@@ -50,6 +52,7 @@ DECLARE
         give_up_notification_cleanup,
         keep_cleanup_run,
         note_shard_files,
+        notification_cascades,
         notification_cleanup_doctor,
         notification_cleanup_grants,
         notification_cleanup_indexes,

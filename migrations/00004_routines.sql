@@ -46,6 +46,7 @@ BEGIN
         '{
             await_cleanup_pace,
             check_calling_schema,
+            check_cascading_notifications,
             check_cleanup_limits,
             check_cleanup_pace,
             check_delete_rules,
@@ -70,6 +71,7 @@ BEGIN
             deleted_on_worker,
             explain_cleanup_shortfall,
             explain_notification_cleanup,
+            find_cascading_notifications,
             find_listed_notifications,
             find_notifications_to_rehearse,
             find_undone_deletions,
@@ -77,6 +79,7 @@ BEGIN
             give_up_notification_cleanup,
             keep_cleanup_run,
             note_shard_files,
+            notification_cascades,
             notification_cleanup_doctor,
             notification_cleanup_grants,
             notification_cleanup_indexes,
@@ -2109,9 +2112,12 @@ FROM (
 -- may take them. A sample tells.
 WITH sampled AS (
     SELECT
-        coalesce(sum(s.notifications), 0) AS notifications,
-        coalesce(sum(s.notifications) FILTER (WHERE s.deletion IS NULL), 0) AS live,
-        coalesce(sum(s.notifications) FILTER (WHERE s.deletion = 'never'), 0) AS never_deleted
+        coalesce(sum(s.notifications), 0)::bigint AS notifications,
+        coalesce(sum(s.notifications) FILTER (WHERE s.deletion IS NULL), 0)::bigint AS live,
+        coalesce(
+            sum(s.notifications) FILTER (WHERE s.deletion = 'never'),
+            0
+        )::bigint AS never_deleted
     FROM sample_notifications() AS s
 )
 SELECT
@@ -2514,7 +2520,10 @@ BEGIN
         k.conrelid::regclass,
         k.confrelid::regclass,
         a.attname,
-        k.confdeltype IN ('a', 'r'),  -- NO ACTION, RESTRICT
+        k.confdeltype IN ('a', 'r')  -- NO ACTION, RESTRICT
+            -- A purge takes no notification along that is not to go itself.
+            OR k.confdeltype = 'c'
+            AND k.conrelid IN (SELECT t.relation FROM notification_tables() AS t),
         EXISTS (
             SELECT
             FROM pg_index AS i
@@ -2539,10 +2548,10 @@ END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION notification_foreign_keys() IS
-'The foreign keys that refer to notifications, or to what is deleted with them: from which table '
-'and its first column, whether it keeps what it refers to from being purged (NO ACTION, RESTRICT), '
-'whether it has an index, and how many pages are read for each notification that is purged where '
-'it has none.';
+    'The foreign keys that refer to notifications, or to what is deleted with them: from which '
+    'table and its first column, whether it keeps what it refers to from being purged (NO ACTION, '
+    'RESTRICT, or a CASCADE to other notifications), whether it has an index, and how many pages '
+    'are read for each notification that is purged where it has none.';
 -- end of sql/doctor/notification_foreign_keys.sql
 
 -- frozen copy of sql/doctor/notification_index_scans.sql
@@ -3083,6 +3092,9 @@ BEGIN
             );
         ELSE
             PERFORM check_delete_rules();
+            PERFORM check_cascading_notifications(
+                find_cascading_notifications(v_relations, v_places)
+            );
             PERFORM purge_listed_notifications(
                 v_relations,
                 v_places,
@@ -7057,6 +7069,38 @@ COMMENT ON FUNCTION notification_column_problems() IS
     'check_notification_columns() and the doctor.';
 -- end of sql/types/notification_column_problems.sql
 
+-- frozen copy of sql/undo/check_cascading_notifications.sql
+-- Refuses to delete notifications for good that would take others along:
+--
+--     SELECT check_cascading_notifications(find_cascading_notifications('{16384}', '{"(0,1)"}'));
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_cascading_notifications(
+    positions bigint[]  -- by find_cascading_notifications(); NULL: none
+)
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF check_cascading_notifications.positions IS NULL THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION USING
+        ERRCODE = 'foreign_key_violation',
+        MESSAGE = 'a foreign key with ON DELETE CASCADE would delete other notifications along '
+            'with it, which are live or were soft-deleted later',
+        HINT = 'It goes when these have gone. Where they are to stay without it, let the foreign '
+            'key SET NULL.';
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_cascading_notifications(bigint[]) IS
+    'For try_restore_or_purge() and the rehearsal: refuses what find_cascading_notifications() '
+    'has found.';
+-- end of sql/undo/check_cascading_notifications.sql
+
 -- frozen copy of sql/undo/check_delete_rules.sql
 -- Refuses to purge where a rule does something else instead of DELETE: nothing would go, and what
 -- the rule returns would be counted as gone.
@@ -7094,6 +7138,89 @@ COMMENT ON FUNCTION check_delete_rules() IS
     'For purge_notifications(): raises object_not_in_prerequisite_state (55000) where a rule of '
     'the application does something else instead of DELETE.';
 -- end of sql/undo/check_delete_rules.sql
+
+-- frozen copy of sql/undo/find_cascading_notifications.sql
+-- Which of the listed notifications would take others along, if they were deleted for good, that
+-- are live or were soft-deleted later: by foreign keys with ON DELETE CASCADE.
+--
+--     SELECT find_cascading_notifications('{16384}', '{"(0,1)"}');
+--
+-- The caller has locked what is listed, so that nothing new can refer to it meanwhile.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION find_cascading_notifications(relations oid[], places tid[])
+RETURNS bigint[]  -- positions in the list; NULL: none
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+SET jit = off
+-- From place to place, and not by hashing or sorting whole tables for a list of some.
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET random_page_cost = 0
+AS $$
+DECLARE
+    v_ways CONSTANT text := (
+        SELECT string_agg(way, ' UNION ALL ')
+        FROM notification_cascades() AS way
+    );
+    v_numbers bigint[];
+BEGIN
+    IF v_ways IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- Dynamic, because the columns of the foreign keys are the application's.
+    EXECUTE format(
+        $query$
+        WITH RECURSIVE taken (number, deleted_at, relation, place, may_go) AS (
+            SELECT
+                listed.number,
+                n.deleted_at,
+                listed.relation,
+                listed.place,
+                true
+            FROM unnest($1, $2) WITH ORDINALITY AS listed (relation, place, number)
+            JOIN notifications AS n ON n.tableoid = listed.relation
+                AND n.ctid = listed.place
+            UNION
+            -- What is listed as well is looked at for itself.
+            SELECT
+                before.number,
+                before.deleted_at,
+                along.relation,
+                along.place,
+                coalesce(n.deleted_at <= before.deleted_at, false)
+            FROM taken AS before
+            CROSS JOIN LATERAL (%s) AS along (relation, place)
+            -- What a view leaves out is not there, and is to stay.
+            LEFT JOIN notifications AS n ON n.tableoid = along.relation
+                AND n.ctid = along.place
+            WHERE before.may_go
+                AND (along.relation, along.place) NOT IN (
+                    SELECT
+                        listed.relation,
+                        listed.place
+                    FROM unnest($1, $2) AS listed (relation, place)
+                )
+        )
+        SELECT array_agg(DISTINCT t.number)
+        FROM taken AS t
+        WHERE NOT t.may_go
+        $query$,
+        v_ways
+    )
+    INTO v_numbers
+    USING
+        find_cascading_notifications.relations,
+        find_cascading_notifications.places;
+    RETURN v_numbers;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION find_cascading_notifications(oid[], tid[]) IS
+    'For try_restore_or_purge(): the positions of those listed notifications with which a foreign '
+    'key with ON DELETE CASCADE would delete others that are live, or were soft-deleted later.';
+-- end of sql/undo/find_cascading_notifications.sql
 
 -- frozen copy of sql/undo/find_listed_notifications.sql
 -- Which of the listed notifications still lie where they are said to lie, soft-deleted:
@@ -7159,6 +7286,117 @@ IS
     'For restore_or_purge(): the positions of the listed notifications that are still there, '
     'soft-deleted.';
 -- end of sql/undo/find_listed_notifications.sql
+
+-- frozen copy of sql/undo/notification_cascades.sql
+-- How a notification that is deleted for good takes others along: by foreign keys with ON DELETE
+-- CASCADE that lead from notifications back to notifications, at once or by way of other tables. A
+-- query for each way, which finds what goes with the notification before (relation, place); none
+-- where there is no such way, as nearly everywhere.
+--
+--     SELECT notification_cascades();
+--
+-- They are made from the catalog, because only there stands which columns refer to which.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION notification_cascades()
+RETURNS SETOF text
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+WITH RECURSIVE behind AS MATERIALIZED (
+    SELECT t.relation::oid AS relation
+    FROM notification_tables() AS t
+),
+keys AS MATERIALIZED (
+    SELECT
+        k.oid,
+        k.conrelid,
+        k.confrelid,
+        (
+            -- For format(): first the alias of what is referred to, then of what refers. By the
+            -- operator that the server uses, whatever stands in the path.
+            SELECT string_agg(
+                format(
+                    '%%1$s.%s OPERATOR(%I.%s) %%2$s.%s',
+                    concat_ws(
+                        ' COLLATE ',
+                        replace(quote_ident(referred.attname::text), '%', '%%'),
+                        nullif(referred.attcollation, oid '0')::regcollation
+                    ),
+                    operator.oprnamespace::regnamespace::text,
+                    operator.oprname,
+                    replace(quote_ident(referring.attname::text), '%', '%%')
+                ),
+                ' AND '
+            )
+            FROM unnest(k.confkey, k.conkey, k.conpfeqop) AS pair (referred, referring, operator)
+            JOIN pg_attribute AS referred ON referred.attrelid = k.confrelid
+                AND referred.attnum = pair.referred
+            JOIN pg_attribute AS referring ON referring.attrelid = k.conrelid
+                AND referring.attnum = pair.referring
+            JOIN pg_operator AS operator ON operator.oid = pair.operator
+        ) AS condition
+    FROM pg_constraint AS k
+    WHERE k.contype = 'f'
+        AND k.conparentid = oid '0'
+        AND k.confdeltype = 'c'
+),
+-- A foreign key of a table, unlike one of a partitioned table, says nothing of its children.
+tables AS (
+    SELECT
+        c.oid,
+        concat(CASE WHEN c.relkind <> 'p' THEN 'ONLY ' END, c.oid::regclass) AS name
+    FROM pg_class AS c
+    WHERE c.relkind IN ('r', 'p')
+),
+ways AS (
+    SELECT
+        ARRAY[k.oid] AS keys,
+        k.conrelid AS reached,
+        1 AS length,
+        format(
+            '%s AS t0 JOIN %s AS t1 ON %s',
+            referred.name,
+            referring.name,
+            format(k.condition, 't0', 't1')
+        ) AS joined
+    FROM keys AS k
+    JOIN behind AS b ON b.relation = k.confrelid
+    JOIN tables AS referred ON referred.oid = k.confrelid
+    JOIN tables AS referring ON referring.oid = k.conrelid
+    UNION ALL
+    SELECT
+        w.keys || k.oid,
+        k.conrelid,
+        w.length + 1,
+        format(
+            '%s JOIN %s AS t%s ON %s',
+            w.joined,
+            referring.name,
+            w.length + 1,
+            format(k.condition, 't' || w.length::text, 't' || (w.length + 1)::text)
+        )
+    FROM ways AS w
+    JOIN keys AS k ON k.confrelid = w.reached
+        AND k.oid <> ALL (w.keys)
+    JOIN tables AS referring ON referring.oid = k.conrelid
+    WHERE w.reached NOT IN (SELECT b.relation FROM behind AS b)
+)
+SELECT format(
+    'SELECT t%1$s.tableoid, t%1$s.ctid FROM %2$s '
+    'WHERE t0.tableoid = before.relation AND t0.ctid = before.place',
+    w.length,
+    w.joined
+)
+FROM ways AS w
+WHERE w.reached IN (SELECT b.relation FROM behind AS b)
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION notification_cascades() IS
+    'For find_cascading_notifications() and the doctor: how a foreign key with ON DELETE CASCADE '
+    'leads from a notification to others that are deleted along with it, a query each.';
+-- end of sql/undo/notification_cascades.sql
 
 -- frozen copy of sql/undo/purge_listed_notifications.sql
 -- Deletes the listed notifications for good, which the caller has locked, and returns the positions
@@ -7985,6 +8223,11 @@ BEGIN
                 try_restore_or_purge.created_ats
             );
         ELSE
+            try_restore_or_purge.kept := find_cascading_notifications(
+                try_restore_or_purge.relations,
+                try_restore_or_purge.places
+            );
+            PERFORM check_cascading_notifications(try_restore_or_purge.kept);
             v_done := purge_listed_notifications(
                 try_restore_or_purge.relations,
                 try_restore_or_purge.places,
@@ -8047,8 +8290,8 @@ COMMENT ON FUNCTION
 IS
     'For restore_or_purge(): restores or purges all of the listed notifications, in a '
     'subtransaction. Where that fails it leaves all of them as they were, and returns the code and '
-    'detail of the error; kept: the positions of those that a trigger or rule keeps from it, where '
-    'that is the reason.';
+    'detail of the error; kept: the positions of those that a trigger, a rule or a cascade keeps '
+    'from it, where that is the reason.';
 -- end of sql/undo/try_restore_or_purge.sql
 
 -- frozen copy of sql/undo/warn_of_refused.sql
@@ -8404,10 +8647,13 @@ DROP FUNCTION purge_next_batch(interval, integer);
 DROP FUNCTION purge_listed_notifications(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     );
+DROP FUNCTION notification_cascades();
 DROP FUNCTION find_listed_notifications(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     );
+DROP FUNCTION find_cascading_notifications(oid[], tid[]);
 DROP FUNCTION check_delete_rules();
+DROP FUNCTION check_cascading_notifications(bigint[]);
 DROP FUNCTION notification_column_problems();
 DROP FUNCTION check_notification_columns();
 DROP FUNCTION notification_cleanup_version();

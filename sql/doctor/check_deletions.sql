@@ -3,9 +3,12 @@
 -- may take them. A sample tells.
 WITH sampled AS (
     SELECT
-        coalesce(sum(s.notifications), 0) AS notifications,
-        coalesce(sum(s.notifications) FILTER (WHERE s.deletion IS NULL), 0) AS live,
-        coalesce(sum(s.notifications) FILTER (WHERE s.deletion = 'never'), 0) AS never_deleted
+        coalesce(sum(s.notifications), 0)::bigint AS notifications,
+        coalesce(sum(s.notifications) FILTER (WHERE s.deletion IS NULL), 0)::bigint AS live,
+        coalesce(
+            sum(s.notifications) FILTER (WHERE s.deletion = 'never'),
+            0
+        )::bigint AS never_deleted
     FROM sample_notifications() AS s
 )
 SELECT

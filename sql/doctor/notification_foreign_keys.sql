@@ -36,7 +36,10 @@ BEGIN
         k.conrelid::regclass,
         k.confrelid::regclass,
         a.attname,
-        k.confdeltype IN ('a', 'r'),  -- NO ACTION, RESTRICT
+        k.confdeltype IN ('a', 'r')  -- NO ACTION, RESTRICT
+            -- A purge takes no notification along that is not to go itself.
+            OR k.confdeltype = 'c'
+            AND k.conrelid IN (SELECT t.relation FROM notification_tables() AS t),
         EXISTS (
             SELECT
             FROM pg_index AS i
@@ -60,7 +63,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION notification_foreign_keys() IS
-'The foreign keys that refer to notifications, or to what is deleted with them: from which table '
-'and its first column, whether it keeps what it refers to from being purged (NO ACTION, RESTRICT), '
-'whether it has an index, and how many pages are read for each notification that is purged where '
-'it has none.';
+    'The foreign keys that refer to notifications, or to what is deleted with them: from which '
+    'table and its first column, whether it keeps what it refers to from being purged (NO ACTION, '
+    'RESTRICT, or a CASCADE to other notifications), whether it has an index, and how many pages '
+    'are read for each notification that is purged where it has none.';

@@ -34,6 +34,11 @@ BEGIN
                 try_restore_or_purge.created_ats
             );
         ELSE
+            try_restore_or_purge.kept := find_cascading_notifications(
+                try_restore_or_purge.relations,
+                try_restore_or_purge.places
+            );
+            PERFORM check_cascading_notifications(try_restore_or_purge.kept);
             v_done := purge_listed_notifications(
                 try_restore_or_purge.relations,
                 try_restore_or_purge.places,
@@ -95,5 +100,5 @@ COMMENT ON FUNCTION
 IS
     'For restore_or_purge(): restores or purges all of the listed notifications, in a '
     'subtransaction. Where that fails it leaves all of them as they were, and returns the code and '
-    'detail of the error; kept: the positions of those that a trigger or rule keeps from it, where '
-    'that is the reason.';
+    'detail of the error; kept: the positions of those that a trigger, a rule or a cascade keeps '
+    'from it, where that is the reason.';

@@ -180,6 +180,15 @@ var faults = map[string]fault{
 		check:    "foreign keys",
 		severity: "ok",
 	},
+	"a foreign key to others that would go along": {
+		do: `ALTER TABLE notifications ADD parent uuid REFERENCES notifications ON DELETE CASCADE;
+			CREATE INDEX ON notifications (parent)`,
+		check:    "foreign keys",
+		severity: "note",
+		says: []string{
+			"notifications refers to notifications, and keeps those from being purged",
+		},
+	},
 	"no replica identity": {
 		do: `ALTER TABLE notifications REPLICA IDENTITY NOTHING;
 			CREATE PUBLICATION p FOR TABLE notifications`,

@@ -288,6 +288,13 @@ var stagings = map[string]struct {
 			INSERT INTO t SELECT id FROM notifications`,
 		outcomes: "works, works, works",
 	},
+	"a foreign key by which a live one would go along": {
+		fault: `ALTER TABLE notifications ADD parent bigint REFERENCES notifications ON DELETE CASCADE;
+			INSERT INTO notifications (id, user_id, status, created_at, parent)
+			SELECT -id, 9, 'unread', now(), id FROM notifications`,
+		outcomes: "works, works, refused 23503",
+		says:     "would delete other notifications along with it",
+	},
 	"a foreign key to another one": {
 		fault: `CREATE TABLE t (id bigint PRIMARY KEY REFERENCES notifications);
 			INSERT INTO notifications VALUES (0, 9, 'unread', now());

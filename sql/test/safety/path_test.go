@@ -260,6 +260,8 @@ func TestNothingBesideTheTableIsMistakenForPostgreSQLsOwn(t *testing.T) {
 		CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON notifications FOR EACH ROW
 			WHEN (OLD.id = ` + pgtest.Key(2) + `) EXECUTE FUNCTION keep()`,
 		"SELECT restore_notifications(max(id)) FROM notification_cleanup_runs",
+		"ALTER TABLE notifications ADD answers uuid REFERENCES notifications ON DELETE CASCADE",
+		"UPDATE notifications SET answers = " + pgtest.Key(3) + " WHERE id = " + pgtest.Key(1001),
 		"SELECT purge_notifications('1 microsecond')",
 		"DROP TRIGGER keep ON notifications",
 		"SELECT suspend_notification_cleanup('a test')",
