@@ -7154,9 +7154,7 @@ STABLE
 SET search_path FROM CURRENT
 SET row_security = off
 SET jit = off
--- From place to place, and not by hashing or sorting whole tables for a list of some.
-SET enable_hashjoin = off
-SET enable_mergejoin = off
+-- From place to place: not by hashing or merging a whole small table for a list of some.
 SET random_page_cost = 0
 AS $$
 DECLARE
@@ -7492,7 +7490,6 @@ SET jit = off
 -- The plan is to find by the index on deleted_at: not to sort the whole table for a batch of it.
 SET plan_cache_mode = force_custom_plan
 SET enable_sort = off
-SET random_page_cost = 0
 AS $$
 DECLARE
     v_max_attempts CONSTANT integer := 60;

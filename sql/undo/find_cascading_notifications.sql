@@ -11,9 +11,7 @@ STABLE
 SET search_path FROM CURRENT
 SET row_security = off
 SET jit = off
--- From place to place, and not by hashing or sorting whole tables for a list of some.
-SET enable_hashjoin = off
-SET enable_mergejoin = off
+-- From place to place: not by hashing or merging a whole small table for a list of some.
 SET random_page_cost = 0
 AS $$
 DECLARE

@@ -13,7 +13,6 @@ SET jit = off
 -- The plan is to find by the index on deleted_at: not to sort the whole table for a batch of it.
 SET plan_cache_mode = force_custom_plan
 SET enable_sort = off
-SET random_page_cost = 0
 AS $$
 DECLARE
     v_max_attempts CONSTANT integer := 60;

@@ -144,32 +144,70 @@ func TestUndoAndPurgeReadTheirBatchAndNoMore(t *testing.T) {
 					for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 						session := d.OpenSession() // which has no other statistics
 						session.Exec("SET plan_cache_mode = " + mode + "; BEGIN; SAVEPOINT first")
-						session.Exec(call + "; ROLLBACK TO first") // so that catalogs are known
-						const read = `
-							SELECT sum(pg_stat_get_xact_numscans(oid) + pg_stat_get_xact_tuples_returned(oid))::integer
-							FROM pg_class
-							WHERE relkind IN ('r', 'i') AND relname !~ '^notification_cleanup|^pg_'`
-						if n := pgtest.One[int](session, read); n > 3000 {
-							t.Errorf(
-								"with %s %s made %d scans and read that many rows, for 1000 notifications",
-								mode,
-								call,
-								n,
-							)
-						}
-						plan := pgtest.Decode[[]struct {
-							Plan struct {
-								Hit  int `json:"Shared Hit Blocks"`
-								Read int `json:"Shared Read Blocks"`
-							}
-						}](t, pgtest.One[string](session, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+call))
-						if n := plan[0].Plan.Hit + plan[0].Plan.Read; n > 16000 {
-							t.Errorf("with %s %s read %d pages, for 1000 notifications", mode, call, n)
-						}
+						wantFewRead(session, call, mode)
 						session.Exec("ROLLBACK")
 					}
 				}
 			})
 		}
+	}
+}
+
+// wantFewRead executes a call for 1000 notifications in a transaction that has a savepoint first.
+func wantFewRead(session *pgtest.Database, call, mode string) {
+	session.T.Helper()
+	session.Exec(call + "; ROLLBACK TO first") // so that catalogs are known
+	const read = `
+		SELECT sum(pg_stat_get_xact_numscans(oid) + pg_stat_get_xact_tuples_returned(oid))::integer
+		FROM pg_class
+		WHERE relkind IN ('r', 'i') AND relname !~ '^notification_cleanup|^pg_'`
+	if n := pgtest.One[int](session, read); n > 3000 {
+		session.T.Errorf(
+			"with %s %s made %d scans and read that many rows, for 1000 notifications",
+			mode,
+			call,
+			n,
+		)
+	}
+	plan := pgtest.Decode[[]struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}](session.T, pgtest.One[string](session, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+call))
+	if n := plan[0].Plan.Hit + plan[0].Plan.Read; n > 16000 {
+		session.T.Errorf("with %s %s read %d pages, for 1000 notifications", mode, call, n)
+	}
+}
+
+func TestPurgeFollowsACascadeByItsIndex(t *testing.T) {
+	t.Parallel()
+	for name, believe := range beliefs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, tableWith("notifications", "(id)"))
+			d.Exec(withoutAutovacuum)
+			d.Exec(kept)
+			d.Exec(`
+				ALTER TABLE notifications
+				ADD answers bigint REFERENCES notifications ON DELETE CASCADE;
+				CREATE INDEX ON notifications (answers)`)
+			d.Exec(believe)
+			d.Exec(`
+				TRUNCATE notifications;
+				INSERT INTO notifications
+				SELECT k.*, CASE WHEN k.id % 4 = 0 THEN k.id / 2 END FROM kept AS k;
+				CREATE TABLE list AS
+				SELECT array_agg(tableoid) AS relations, array_agg(ctid) AS places
+				FROM (SELECT tableoid, ctid FROM notifications WHERE id % 16 = 2) AS listed`)
+			if !strings.HasPrefix(name, "no") {
+				d.Exec("VACUUM")
+			}
+			session := d.OpenSession() // which has no other statistics
+			session.Exec("BEGIN; SAVEPOINT first")
+			wantFewRead(session,
+				"SELECT find_cascading_notifications(relations, places) FROM list", "the default")
+			session.Exec("ROLLBACK")
+		})
 	}
 }
