@@ -11,7 +11,7 @@ WITH results AS MATERIALIZED (
             -- The message of the others tells it.
             CASE WHEN r.outcome NOT IN ('works', 'accepted') THEN r.outcome END,
             nullif(r.message, ''),
-            nullif(r.detail, '')
+            nullif(rtrim(r.detail, '.'), '')
         ) AS told
     FROM rehearse_notification_cleanup() WITH ORDINALITY
         AS r (step, outcome, sqlstate, message, detail, advice, number)

@@ -24,6 +24,14 @@ BEGIN
     IF v_ways IS NULL THEN
         RETURN NULL;
     END IF;
+    IF notification_shards('{}') IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = 'on Citus a purge cannot tell which other notifications a foreign key with '
+                'ON DELETE CASCADE would delete along',
+            DETAIL = 'Nothing was deleted.',
+            HINT = 'Let the foreign key between notifications be one without CASCADE.';
+    END IF;
     -- Dynamic, because the columns of the foreign keys are the application's.
     EXECUTE format(
         $query$
