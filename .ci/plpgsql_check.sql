@@ -30,11 +30,6 @@ BEGIN
                 -- It does not know DO within a routine.
                 'returned row from not a CallStmt'
             )
-            -- It does not look into notification_cascades(), which quotes each name.
-            AND NOT (
-                v_routine::regproc::text = 'find_cascading_notifications'
-                AND message = 'text type variable is not sanitized'
-            )
         LOOP
             v_findings := v_findings + 1;
             RAISE WARNING '%:% %: % %',

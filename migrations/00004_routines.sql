@@ -46,10 +46,10 @@ BEGIN
         '{
             await_cleanup_pace,
             check_calling_schema,
-            check_cascading_notifications,
             check_cleanup_limits,
             check_cleanup_pace,
             check_delete_rules,
+            check_distributed_cascades,
             check_notification_columns,
             check_planned_deletions,
             check_run_id,
@@ -67,19 +67,18 @@ BEGIN
             cleanup_time_is_ahead,
             close_notification_cleanup,
             continue_notification_cleanup,
+            count_deleted_rows,
             count_lost_commits,
             deleted_on_worker,
             explain_cleanup_shortfall,
             explain_notification_cleanup,
-            find_cascading_notifications,
-            find_listed_notifications,
             find_notifications_to_rehearse,
+            find_purges_with_others,
             find_undone_deletions,
             find_written_notifications,
             give_up_notification_cleanup,
             keep_cleanup_run,
             note_shard_files,
-            notification_cascades,
             notification_cleanup_doctor,
             notification_cleanup_grants,
             notification_cleanup_indexes,
@@ -98,6 +97,7 @@ BEGIN
             notification_schema_creators,
             notification_shard_file,
             notification_shards,
+            notification_siblings,
             notification_stats,
             notification_stray_schemas,
             notification_tables,
@@ -196,6 +196,41 @@ END
 $$;
 -- +goose StatementEnd
 -- end of sql/rights/remember_objects.sql
+
+-- frozen copy of sql/citus/check_distributed_cascades.sql
+-- Refuses a purge on Citus where notifications go along with others by ON DELETE CASCADE: workers
+-- do not tell the coordinator what they have deleted.
+--
+--     SELECT check_distributed_cascades();
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_distributed_cascades()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET row_security = off
+AS $$
+BEGIN
+    IF EXISTS (
+        SELECT
+        FROM pg_constraint AS k
+        WHERE k.contype = 'f'
+            AND k.confdeltype = 'c'
+            AND k.conrelid = to_regclass('notifications')
+            AND k.confrelid = to_regclass('notifications')
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = 'on Citus a purge cannot see which other notifications a foreign key with '
+                'ON DELETE CASCADE deletes along',
+            HINT = 'Let the foreign key between notifications be one without CASCADE.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION check_distributed_cascades() IS
+    'For purge_listed_notifications() on Citus: refuses where notifications go along with others.';
+-- end of sql/citus/check_distributed_cascades.sql
 
 -- frozen copy of sql/citus/count_lost_commits.sql
 -- Counts for a run that is to be given up what batches that are not done have deleted all the same:
@@ -3092,9 +3127,6 @@ BEGIN
             );
         ELSE
             PERFORM check_delete_rules();
-            PERFORM check_cascading_notifications(
-                find_cascading_notifications(v_relations, v_places)
-            );
             PERFORM purge_listed_notifications(
                 v_relations,
                 v_places,
@@ -7069,38 +7101,6 @@ COMMENT ON FUNCTION notification_column_problems() IS
     'check_notification_columns() and the doctor.';
 -- end of sql/types/notification_column_problems.sql
 
--- frozen copy of sql/undo/check_cascading_notifications.sql
--- Refuses to delete notifications for good that would take others along:
---
---     SELECT check_cascading_notifications(find_cascading_notifications('{16384}', '{"(0,1)"}'));
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION check_cascading_notifications(
-    positions bigint[]  -- by find_cascading_notifications(); NULL: none
-)
-RETURNS void
-LANGUAGE plpgsql
-IMMUTABLE
-SET search_path FROM CURRENT
-SET row_security = off
-AS $$
-BEGIN
-    IF check_cascading_notifications.positions IS NULL THEN
-        RETURN;
-    END IF;
-    RAISE EXCEPTION USING
-        ERRCODE = 'foreign_key_violation',
-        MESSAGE = 'a foreign key with ON DELETE CASCADE would delete other notifications along '
-            'with it, which are live or were soft-deleted later',
-        HINT = 'It goes when these have gone. Where they are to stay without it, let the foreign '
-            'key SET NULL.';
-END
-$$;
--- +goose StatementEnd
-COMMENT ON FUNCTION check_cascading_notifications(bigint[]) IS
-    'For try_restore_or_purge() and the rehearsal: refuses what find_cascading_notifications() '
-    'has found.';
--- end of sql/undo/check_cascading_notifications.sql
-
 -- frozen copy of sql/undo/check_delete_rules.sql
 -- Refuses to purge where a rule does something else instead of DELETE: nothing would go, and what
 -- the rule returns would be counted as gone.
@@ -7139,275 +7139,141 @@ COMMENT ON FUNCTION check_delete_rules() IS
     'the application does something else instead of DELETE.';
 -- end of sql/undo/check_delete_rules.sql
 
--- frozen copy of sql/undo/find_cascading_notifications.sql
--- Which of the listed notifications would take others along, if they were deleted for good, that
--- are live or were soft-deleted later: by foreign keys with ON DELETE CASCADE.
+-- frozen copy of sql/undo/count_deleted_rows.sql
+-- How many rows of some tables this transaction has deleted so far, by whatever statement, foreign
+-- key or trigger:
 --
---     SELECT find_cascading_notifications('{16384}', '{"(0,1)"}');
+--     SELECT count_deleted_rows(notification_siblings());
 --
--- The caller has locked what is listed, so that nothing new can refer to it meanwhile.
+-- The server counts them for its statistics, also those of attempts that were taken back.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION find_cascading_notifications(relations oid[], places tid[])
-RETURNS bigint[]  -- positions in the list; NULL: none
-LANGUAGE plpgsql
-STABLE
+CREATE OR REPLACE FUNCTION count_deleted_rows(tables oid[])
+RETURNS bigint
+LANGUAGE sql
+VOLATILE
 SET search_path FROM CURRENT
 SET row_security = off
-SET jit = off
--- From place to place: not by hashing or merging a whole small table for a list of some.
-SET random_page_cost = 0
 AS $$
-DECLARE
-    v_ways CONSTANT text := (
-        SELECT string_agg(way, ' UNION ALL ')
-        FROM notification_cascades() AS way
-    );
-    v_numbers bigint[];
-BEGIN
-    IF v_ways IS NULL THEN
-        RETURN NULL;
-    END IF;
-    IF notification_shards('{}') IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'feature_not_supported',
-            MESSAGE = 'on Citus a purge cannot tell which other notifications a foreign key with '
-                'ON DELETE CASCADE would delete along',
-            DETAIL = 'Nothing was deleted.',
-            HINT = 'Let the foreign key between notifications be one without CASCADE.';
-    END IF;
-    -- Dynamic, because the columns of the foreign keys are the application's.
-    EXECUTE format(
-        $query$
-        WITH RECURSIVE taken (number, deleted_at, relation, place, may_go) AS (
-            SELECT
-                listed.number,
-                n.deleted_at,
-                listed.relation,
-                listed.place,
-                true
-            FROM unnest($1, $2) WITH ORDINALITY AS listed (relation, place, number)
-            JOIN notifications AS n ON n.tableoid = listed.relation
-                AND n.ctid = listed.place
-            UNION
-            -- What is listed as well is looked at for itself.
-            SELECT
-                before.number,
-                before.deleted_at,
-                along.relation,
-                along.place,
-                coalesce(n.deleted_at <= before.deleted_at, false)
-            FROM taken AS before
-            CROSS JOIN LATERAL (%s) AS along (relation, place)
-            -- What a view leaves out is not there, and is to stay.
-            LEFT JOIN notifications AS n ON n.tableoid = along.relation
-                AND n.ctid = along.place
-            WHERE before.may_go
-                AND (along.relation, along.place) NOT IN (
-                    SELECT
-                        listed.relation,
-                        listed.place
-                    FROM unnest($1, $2) AS listed (relation, place)
-                )
-        )
-        SELECT array_agg(DISTINCT t.number)
-        FROM taken AS t
-        WHERE NOT t.may_go
-        $query$,
-        v_ways
-    )
-    INTO v_numbers
-    USING
-        find_cascading_notifications.relations,
-        find_cascading_notifications.places;
-    RETURN v_numbers;
-END
+SELECT coalesce(sum(pg_stat_get_xact_tuples_deleted(t.oid)), 0)::bigint
+FROM unnest(count_deleted_rows.tables) AS t (oid)
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION find_cascading_notifications(oid[], tid[]) IS
-    'For try_restore_or_purge(): the positions of those listed notifications with which a foreign '
-    'key with ON DELETE CASCADE would delete others that are live, or were soft-deleted later.';
--- end of sql/undo/find_cascading_notifications.sql
+COMMENT ON FUNCTION count_deleted_rows(oid[]) IS
+    'For purge_listed_notifications(): how many rows of these tables the transaction has deleted '
+    'so far. Needs track_counts = on.';
+-- end of sql/undo/count_deleted_rows.sql
 
--- frozen copy of sql/undo/find_listed_notifications.sql
--- Which of the listed notifications still lie where they are said to lie, soft-deleted:
+-- frozen copy of sql/undo/find_purges_with_others.sql
+-- Which of the listed notifications take others along that are not listed, when they are deleted
+-- for good: by a foreign key with ON DELETE CASCADE, or by a trigger. Deletes one by one to see it,
+-- and takes all of that back.
 --
---     SELECT find_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
+--     SELECT find_purges_with_others('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
+--
+-- They go in the order of the list: the newest first, so that of an answer and its question, both
+-- listed, each goes alone.
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION find_listed_notifications(
+CREATE OR REPLACE FUNCTION find_purges_with_others(
     relations oid[],
     places tid[],
     ids notification_id[],
     users notification_user_id[],
     created_ats notification_created_at[]
 )
-RETURNS bigint[]  -- positions in the list
+RETURNS bigint[]  -- positions in the list; NULL: not known, because something else refuses
 LANGUAGE plpgsql
-STABLE
 SET search_path FROM CURRENT
 SET row_security = off
 SET jit = off
--- By the place (ctid), in the one partition that can have the row: not by hashing or sorting the
--- whole table for a list of it.
-SET plan_cache_mode = force_custom_plan
-SET enable_hashjoin = off
-SET enable_sort = off
-SET random_page_cost = 0
 AS $$
 DECLARE
-    -- Only where Citus has to find the shard: all of a list lies in one.
-    v_users CONSTANT notification_user_id[] := CASE
-        WHEN notification_shards('{}') IS NOT NULL THEN find_listed_notifications.users
-    END;
+    v_tables CONSTANT oid[] := notification_siblings();
+    v_deleted bigint := count_deleted_rows(v_tables);
+    v_deleted_before bigint;
+    v_listed record;
     v_numbers bigint[];
 BEGIN
-    -- Relation, place and id together are the row that was locked: an id may stand in several
-    -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
-    -- once for each row.
-    SELECT array_agg(listed.number)
-    INTO v_numbers
-    FROM unnest(
-        find_listed_notifications.relations,
-        find_listed_notifications.places,
-        find_listed_notifications.ids,
-        find_listed_notifications.users,
-        find_listed_notifications.created_ats
-    ) WITH ORDINALITY AS listed (relation, place, id, user_id, created_at, number)
-    JOIN notifications AS n
-        ON n.tableoid = listed.relation
-        AND n.ctid = listed.place
-        AND n.id = listed.id
-        AND (n.deleted_at IS NOT NULL) IS TRUE
-        AND (v_users IS NULL OR n.user_id = ANY (v_users))
-        AND (n.user_id = listed.user_id OR n.user_id IS NULL)
-        AND (n.created_at = listed.created_at OR n.created_at IS NULL);
-    RETURN v_numbers;
+    FOR v_listed IN
+        SELECT
+            listed.number,
+            listed.relation,
+            listed.place,
+            listed.id,
+            listed.user_id,
+            listed.created_at
+        FROM unnest(
+            find_purges_with_others.relations,
+            find_purges_with_others.places,
+            find_purges_with_others.ids,
+            find_purges_with_others.users,
+            find_purges_with_others.created_ats
+        ) WITH ORDINALITY AS listed (relation, place, id, user_id, created_at, number)
+        ORDER BY listed.number
+    LOOP
+        DELETE FROM notifications AS n
+        WHERE n.tableoid = v_listed.relation
+            AND n.ctid = v_listed.place
+            AND n.id = v_listed.id
+            AND (n.deleted_at IS NOT NULL) IS TRUE
+            AND (n.user_id = v_listed.user_id OR n.user_id IS NULL)
+            AND (n.created_at = v_listed.created_at OR n.created_at IS NULL);
+        v_deleted_before := v_deleted;
+        v_deleted := count_deleted_rows(v_tables);
+        IF v_deleted - v_deleted_before > 1 THEN
+            v_numbers := v_numbers || v_listed.number;
+        END IF;
+    END LOOP;
+    -- All of it is taken back, but not what the variables say.
+    RAISE EXCEPTION USING ERRCODE = 'NC001', MESSAGE = 'taken back';
+EXCEPTION
+    WHEN SQLSTATE 'NC001' THEN
+        RETURN v_numbers;
+    WHEN OTHERS THEN
+        RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION
-    find_listed_notifications(
+    find_purges_with_others(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     )
 IS
-    'For restore_or_purge(): the positions of the listed notifications that are still there, '
-    'soft-deleted.';
--- end of sql/undo/find_listed_notifications.sql
+    'For try_restore_or_purge(): the positions of those listed notifications that take others '
+    'along, which are not listed, when they are deleted for good.';
+-- end of sql/undo/find_purges_with_others.sql
 
--- frozen copy of sql/undo/notification_cascades.sql
--- How a notification that is deleted for good takes others along: by foreign keys with ON DELETE
--- CASCADE that lead from notifications back to notifications, at once or by way of other tables. A
--- query for each way, which finds what goes with the notification before (relation, place); none
--- where there is no such way, as nearly everywhere.
+-- frozen copy of sql/undo/notification_siblings.sql
+-- The tables that have notifications, and the other partitions beside these, which a view may leave
+-- out:
 --
---     SELECT notification_cascades();
---
--- They are made from the catalog, because only there stands which columns refer to which.
+--     SELECT notification_siblings();
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION notification_cascades()
-RETURNS SETOF text
+CREATE OR REPLACE FUNCTION notification_siblings()
+RETURNS oid[]
 LANGUAGE sql
 STABLE
 SET search_path FROM CURRENT
 SET row_security = off
 AS $$
-WITH RECURSIVE behind AS MATERIALIZED (
-    SELECT t.relation::oid AS relation
+WITH roots AS (
+    SELECT DISTINCT coalesce(pg_partition_root(t.relation), t.relation) AS root
     FROM notification_tables() AS t
-),
-keys AS MATERIALIZED (
-    SELECT
-        k.oid,
-        k.conrelid,
-        k.confrelid,
-        (
-            -- For format(): first the alias of what is referred to, then of what refers. By the
-            -- operator that the server uses, whatever stands in the path.
-            SELECT string_agg(
-                format(
-                    '%%1$s.%s OPERATOR(%I.%s) %%2$s.%s',
-                    concat_ws(
-                        ' COLLATE ',
-                        replace(quote_ident(referred.attname::text), '%', '%%'),
-                        nullif(referred.attcollation, oid '0')::regcollation
-                    ),
-                    operator.oprnamespace::regnamespace::text,
-                    operator.oprname,
-                    replace(quote_ident(referring.attname::text), '%', '%%')
-                ),
-                ' AND '
-            )
-            FROM unnest(k.confkey, k.conkey, k.conpfeqop) AS pair (referred, referring, operator)
-            JOIN pg_attribute AS referred ON referred.attrelid = k.confrelid
-                AND referred.attnum = pair.referred
-            JOIN pg_attribute AS referring ON referring.attrelid = k.conrelid
-                AND referring.attnum = pair.referring
-            JOIN pg_operator AS operator ON operator.oid = pair.operator
-        ) AS condition
-    FROM pg_constraint AS k
-    WHERE k.contype = 'f'
-        AND k.conparentid = oid '0'
-        AND k.confdeltype = 'c'
-),
--- A foreign key of a table, unlike one of a partitioned table, says nothing of its children.
-tables AS (
-    SELECT
-        c.oid,
-        concat(CASE WHEN c.relkind <> 'p' THEN 'ONLY ' END, c.oid::regclass) AS name
-    FROM pg_class AS c
-    WHERE c.relkind IN ('r', 'p')
-),
-ways AS (
-    SELECT
-        ARRAY[k.oid] AS keys,
-        k.conrelid AS reached,
-        1 AS length,
-        format(
-            '%s AS t0 JOIN %s AS t1 ON %s',
-            referred.name,
-            referring.name,
-            format(k.condition, 't0', 't1')
-        ) AS joined
-    FROM keys AS k
-    JOIN behind AS b ON b.relation = k.confrelid
-    JOIN tables AS referred ON referred.oid = k.confrelid
-    JOIN tables AS referring ON referring.oid = k.conrelid
-    UNION ALL
-    SELECT
-        w.keys || k.oid,
-        k.conrelid,
-        w.length + 1,
-        format(
-            '%s JOIN %s AS t%s ON %s',
-            w.joined,
-            referring.name,
-            w.length + 1,
-            format(k.condition, 't' || w.length::text, 't' || (w.length + 1)::text)
-        )
-    FROM ways AS w
-    JOIN keys AS k ON k.confrelid = w.reached
-        AND k.oid <> ALL (w.keys)
-    JOIN tables AS referring ON referring.oid = k.conrelid
-    WHERE w.reached NOT IN (SELECT b.relation FROM behind AS b)
+    WHERE t.is_leaf
 )
-SELECT format(
-    'SELECT t%1$s.tableoid, t%1$s.ctid FROM %2$s '
-    'WHERE t0.tableoid = before.relation AND t0.ctid = before.place',
-    w.length,
-    w.joined
-)
-FROM ways AS w
-WHERE w.reached IN (SELECT b.relation FROM behind AS b)
+SELECT array_agg(coalesce(part.relid, r.root)::oid)
+FROM roots AS r
+LEFT JOIN LATERAL pg_partition_tree(r.root) AS part ON part.isleaf
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION notification_cascades() IS
-    'For find_cascading_notifications() and the doctor: how a foreign key with ON DELETE CASCADE '
-    'leads from a notification to others that are deleted along with it, a query each.';
--- end of sql/undo/notification_cascades.sql
+COMMENT ON FUNCTION notification_siblings() IS
+    'For purge_listed_notifications(): the tables in which a purge may delete what is listed, and '
+    'nothing else.';
+-- end of sql/undo/notification_siblings.sql
 
 -- frozen copy of sql/undo/purge_listed_notifications.sql
 -- Deletes the listed notifications for good, which the caller has locked, and returns the positions
--- of those that are gone then; never a live one. All or none: whatever refuses one of them is an
--- error.
+-- of those that are gone then; never a live one, and no other one along with them. All or none:
+-- whatever refuses one of them is an error.
 --
 --     SELECT purge_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
 -- +goose StatementBegin
@@ -7436,8 +7302,20 @@ DECLARE
         WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
     END;
     v_settings CONSTANT record := pinned_planner_settings('purge_listed_notifications'::regproc);
+    v_tables CONSTANT oid[] := notification_siblings();
+    v_deleted_before bigint;
     v_numbers bigint[];
+    v_others bigint;
 BEGIN
+    IF v_users IS NOT NULL THEN
+        PERFORM check_distributed_cascades();
+    ELSIF NOT current_setting('track_counts')::boolean THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = 'a purge cannot see what it deletes, because track_counts is off',
+            HINT = 'SET track_counts = on, which autovacuum needs as well.';
+    END IF;
+    v_deleted_before := count_deleted_rows(v_tables);
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
@@ -7467,6 +7345,19 @@ BEGIN
     SELECT array_agg(d.number)
     INTO v_numbers
     FROM deleted AS d;
+
+    -- A foreign key with ON DELETE CASCADE, or a trigger, may have taken others along. Whether they
+    -- were live is not to be known any more.
+    v_others := count_deleted_rows(v_tables) - v_deleted_before
+        - coalesce(cardinality(v_numbers), 0);
+    IF v_others > 0 AND v_users IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'integrity_constraint_violation',
+            MESSAGE = 'a foreign key with ON DELETE CASCADE or a trigger would delete other '
+                'notifications along with it',
+            HINT = 'It is purged when these have gone. Where they are to stay without it, let the '
+                'foreign key SET NULL.';
+    END IF;
     RETURN v_numbers;
 END
 $$;
@@ -7567,7 +7458,14 @@ BEGIN
             array_agg(e.created_at::notification_created_at) AS created_ats,
             array_agg(e.deleted_at) AS deleted_ats
         INTO v_list
-        FROM expired AS e;
+        -- The newest first, so that in parts, too, an answer goes before its question.
+        FROM (
+            SELECT expired.*
+            FROM expired
+            ORDER BY
+                expired.created_at DESC NULLS LAST,
+                expired.id DESC
+        ) AS e;
         CONTINUE WHEN v_list.places IS NULL;
 
         v_result := restore_or_purge(
@@ -8063,7 +7961,6 @@ DECLARE
     v_size CONSTANT bigint := cardinality(restore_or_purge.places)::bigint;
     v_outcome record;
     v_refused bigint[] := ARRAY[]::bigint[];  -- positions, where they are known
-    v_there bigint[];
     v_part record;
     v_result record;
 BEGIN
@@ -8074,7 +7971,6 @@ BEGIN
         RETURN;
     END IF;
 
-    restore_or_purge.attempts := 1;
     v_outcome := try_restore_or_purge(
         restore_or_purge.operation,
         restore_or_purge.relations,
@@ -8083,6 +7979,7 @@ BEGIN
         restore_or_purge.users,
         restore_or_purge.created_ats
     );
+    restore_or_purge.attempts := v_outcome.attempts;
     IF v_outcome.code IS NULL THEN
         restore_or_purge.done := v_size;
         RETURN;
@@ -8094,14 +7991,6 @@ BEGIN
         v_refused := ARRAY[1];
     END IF;
     IF v_refused <> '{}' THEN
-        -- What has gone together with another one, by a cascade or a trigger, refuses nothing.
-        v_there := find_listed_notifications(
-            restore_or_purge.relations,
-            restore_or_purge.places,
-            restore_or_purge.ids,
-            restore_or_purge.users,
-            restore_or_purge.created_ats
-        );
         INSERT INTO notification_cleanup_refused (
             operation,
             deleted_at,
@@ -8129,7 +8018,6 @@ BEGIN
             restore_or_purge.places
         ) WITH ORDINALITY AS listed (deleted_at, id, user_id, relation, place, number)
         WHERE listed.number = ANY (v_refused)
-            AND listed.number = ANY (v_there)
         ORDER BY listed.number;
         GET DIAGNOSTICS restore_or_purge.refused = ROW_COUNT;
     END IF;
@@ -8206,7 +8094,8 @@ CREATE OR REPLACE FUNCTION try_restore_or_purge(
     created_ats notification_created_at[],
     OUT code text,
     OUT detail text,
-    OUT kept bigint[]
+    OUT kept bigint[],
+    OUT attempts integer
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -8216,6 +8105,7 @@ DECLARE
     v_is_distributed CONSTANT boolean := notification_shards('{}') IS NOT NULL;
     v_done bigint[];
 BEGIN
+    try_restore_or_purge.attempts := 1;
     BEGIN
         -- From here on a deferred constraint refuses at the end of the statement that offends it,
         -- not in a COMMIT for all that the transaction has done.
@@ -8229,11 +8119,6 @@ BEGIN
                 try_restore_or_purge.created_ats
             );
         ELSE
-            try_restore_or_purge.kept := find_cascading_notifications(
-                try_restore_or_purge.relations,
-                try_restore_or_purge.places
-            );
-            PERFORM check_cascading_notifications(try_restore_or_purge.kept);
             v_done := purge_listed_notifications(
                 try_restore_or_purge.relations,
                 try_restore_or_purge.places,
@@ -8282,6 +8167,20 @@ BEGIN
                 END
             );
     END;
+    -- To look at each of many takes as long as some attempts.
+    IF try_restore_or_purge.operation = 'purge'
+        AND try_restore_or_purge.code = '23000'
+        AND cardinality(try_restore_or_purge.places) > 1
+    THEN
+        try_restore_or_purge.kept := find_purges_with_others(
+            try_restore_or_purge.relations,
+            try_restore_or_purge.places,
+            try_restore_or_purge.ids,
+            try_restore_or_purge.users,
+            try_restore_or_purge.created_ats
+        );
+        try_restore_or_purge.attempts := 10;
+    END IF;
     -- What fails without any notification, as a missing right does, is nothing to be noted for one.
     -- Citus takes no list of none.
     IF v_is_distributed THEN
@@ -8302,8 +8201,8 @@ COMMENT ON FUNCTION
 IS
     'For restore_or_purge(): restores or purges all of the listed notifications, in a '
     'subtransaction. Where that fails it leaves all of them as they were, and returns the code and '
-    'detail of the error; kept: the positions of those that a trigger, a rule or a cascade keeps '
-    'from it, where that is the reason.';
+    'detail of the error. kept: the positions of those that a trigger or rule keeps from it, or '
+    'that would take others along, where that is the reason. attempts: for how many it counts.';
 -- end of sql/undo/try_restore_or_purge.sql
 
 -- frozen copy of sql/undo/warn_of_refused.sql
@@ -8659,13 +8558,12 @@ DROP FUNCTION purge_next_batch(interval, integer);
 DROP FUNCTION purge_listed_notifications(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     );
-DROP FUNCTION notification_cascades();
-DROP FUNCTION find_listed_notifications(
+DROP FUNCTION notification_siblings();
+DROP FUNCTION find_purges_with_others(
         oid[], tid[], notification_id[], notification_user_id[], notification_created_at[]
     );
-DROP FUNCTION find_cascading_notifications(oid[], tid[]);
+DROP FUNCTION count_deleted_rows(oid[]);
 DROP FUNCTION check_delete_rules();
-DROP FUNCTION check_cascading_notifications(bigint[]);
 DROP FUNCTION notification_column_problems();
 DROP FUNCTION check_notification_columns();
 DROP FUNCTION notification_cleanup_version();
@@ -8745,3 +8643,4 @@ DROP FUNCTION notification_deleted_shards(timestamptz, timestamptz, integer);
 DROP FUNCTION note_shard_files(bigint);
 DROP FUNCTION deleted_on_worker(bigint, bigint, bigint[]);
 DROP FUNCTION count_lost_commits(bigint);
+DROP FUNCTION check_distributed_cascades();

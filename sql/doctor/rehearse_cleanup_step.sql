@@ -99,9 +99,6 @@ BEGIN
             );
         ELSE
             PERFORM check_delete_rules();
-            PERFORM check_cascading_notifications(
-                find_cascading_notifications(v_relations, v_places)
-            );
             PERFORM purge_listed_notifications(
                 v_relations,
                 v_places,

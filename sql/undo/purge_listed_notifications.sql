@@ -1,6 +1,6 @@
 -- Deletes the listed notifications for good, which the caller has locked, and returns the positions
--- of those that are gone then; never a live one. All or none: whatever refuses one of them is an
--- error.
+-- of those that are gone then; never a live one, and no other one along with them. All or none:
+-- whatever refuses one of them is an error.
 --
 --     SELECT purge_listed_notifications('{16384}', '{"(0,1)"}', '{7}', '{1}', '{2025-01-01}');
 CREATE OR REPLACE FUNCTION purge_listed_notifications(
@@ -28,8 +28,20 @@ DECLARE
         WHEN notification_shards('{}') IS NOT NULL THEN purge_listed_notifications.users
     END;
     v_settings CONSTANT record := pinned_planner_settings('purge_listed_notifications'::regproc);
+    v_tables CONSTANT oid[] := notification_siblings();
+    v_deleted_before bigint;
     v_numbers bigint[];
+    v_others bigint;
 BEGIN
+    IF v_users IS NOT NULL THEN
+        PERFORM check_distributed_cascades();
+    ELSIF NOT current_setting('track_counts')::boolean THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = 'a purge cannot see what it deletes, because track_counts is off',
+            HINT = 'SET track_counts = on, which autovacuum needs as well.';
+    END IF;
+    v_deleted_before := count_deleted_rows(v_tables);
     -- Relation, place and id together are the row that was locked: an id may stand in several
     -- partitions. IS TRUE hides the condition from the index on deleted_at, which would be read
     -- once for each row.
@@ -59,6 +71,19 @@ BEGIN
     SELECT array_agg(d.number)
     INTO v_numbers
     FROM deleted AS d;
+
+    -- A foreign key with ON DELETE CASCADE, or a trigger, may have taken others along. Whether they
+    -- were live is not to be known any more.
+    v_others := count_deleted_rows(v_tables) - v_deleted_before
+        - coalesce(cardinality(v_numbers), 0);
+    IF v_others > 0 AND v_users IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'integrity_constraint_violation',
+            MESSAGE = 'a foreign key with ON DELETE CASCADE or a trigger would delete other '
+                'notifications along with it',
+            HINT = 'It is purged when these have gone. Where they are to stay without it, let the '
+                'foreign key SET NULL.';
+    END IF;
     RETURN v_numbers;
 END
 $$;

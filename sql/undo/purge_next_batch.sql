@@ -82,7 +82,14 @@ BEGIN
             array_agg(e.created_at::notification_created_at) AS created_ats,
             array_agg(e.deleted_at) AS deleted_ats
         INTO v_list
-        FROM expired AS e;
+        -- The newest first, so that in parts, too, an answer goes before its question.
+        FROM (
+            SELECT expired.*
+            FROM expired
+            ORDER BY
+                expired.created_at DESC NULLS LAST,
+                expired.id DESC
+        ) AS e;
         CONTINUE WHEN v_list.places IS NULL;
 
         v_result := restore_or_purge(

@@ -29,7 +29,6 @@ DECLARE
     v_size CONSTANT bigint := cardinality(restore_or_purge.places)::bigint;
     v_outcome record;
     v_refused bigint[] := ARRAY[]::bigint[];  -- positions, where they are known
-    v_there bigint[];
     v_part record;
     v_result record;
 BEGIN
@@ -40,7 +39,6 @@ BEGIN
         RETURN;
     END IF;
 
-    restore_or_purge.attempts := 1;
     v_outcome := try_restore_or_purge(
         restore_or_purge.operation,
         restore_or_purge.relations,
@@ -49,6 +47,7 @@ BEGIN
         restore_or_purge.users,
         restore_or_purge.created_ats
     );
+    restore_or_purge.attempts := v_outcome.attempts;
     IF v_outcome.code IS NULL THEN
         restore_or_purge.done := v_size;
         RETURN;
@@ -60,14 +59,6 @@ BEGIN
         v_refused := ARRAY[1];
     END IF;
     IF v_refused <> '{}' THEN
-        -- What has gone together with another one, by a cascade or a trigger, refuses nothing.
-        v_there := find_listed_notifications(
-            restore_or_purge.relations,
-            restore_or_purge.places,
-            restore_or_purge.ids,
-            restore_or_purge.users,
-            restore_or_purge.created_ats
-        );
         INSERT INTO notification_cleanup_refused (
             operation,
             deleted_at,
@@ -95,7 +86,6 @@ BEGIN
             restore_or_purge.places
         ) WITH ORDINALITY AS listed (deleted_at, id, user_id, relation, place, number)
         WHERE listed.number = ANY (v_refused)
-            AND listed.number = ANY (v_there)
         ORDER BY listed.number;
         GET DIAGNOSTICS restore_or_purge.refused = ROW_COUNT;
     END IF;

@@ -12,7 +12,8 @@ CREATE OR REPLACE FUNCTION try_restore_or_purge(
     created_ats notification_created_at[],
     OUT code text,
     OUT detail text,
-    OUT kept bigint[]
+    OUT kept bigint[],
+    OUT attempts integer
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -22,6 +23,7 @@ DECLARE
     v_is_distributed CONSTANT boolean := notification_shards('{}') IS NOT NULL;
     v_done bigint[];
 BEGIN
+    try_restore_or_purge.attempts := 1;
     BEGIN
         -- From here on a deferred constraint refuses at the end of the statement that offends it,
         -- not in a COMMIT for all that the transaction has done.
@@ -35,11 +37,6 @@ BEGIN
                 try_restore_or_purge.created_ats
             );
         ELSE
-            try_restore_or_purge.kept := find_cascading_notifications(
-                try_restore_or_purge.relations,
-                try_restore_or_purge.places
-            );
-            PERFORM check_cascading_notifications(try_restore_or_purge.kept);
             v_done := purge_listed_notifications(
                 try_restore_or_purge.relations,
                 try_restore_or_purge.places,
@@ -88,6 +85,20 @@ BEGIN
                 END
             );
     END;
+    -- To look at each of many takes as long as some attempts.
+    IF try_restore_or_purge.operation = 'purge'
+        AND try_restore_or_purge.code = '23000'
+        AND cardinality(try_restore_or_purge.places) > 1
+    THEN
+        try_restore_or_purge.kept := find_purges_with_others(
+            try_restore_or_purge.relations,
+            try_restore_or_purge.places,
+            try_restore_or_purge.ids,
+            try_restore_or_purge.users,
+            try_restore_or_purge.created_ats
+        );
+        try_restore_or_purge.attempts := 10;
+    END IF;
     -- What fails without any notification, as a missing right does, is nothing to be noted for one.
     -- Citus takes no list of none.
     IF v_is_distributed THEN
@@ -107,5 +118,5 @@ COMMENT ON FUNCTION
 IS
     'For restore_or_purge(): restores or purges all of the listed notifications, in a '
     'subtransaction. Where that fails it leaves all of them as they were, and returns the code and '
-    'detail of the error; kept: the positions of those that a trigger, a rule or a cascade keeps '
-    'from it, where that is the reason.';
+    'detail of the error. kept: the positions of those that a trigger or rule keeps from it, or '
+    'that would take others along, where that is the reason. attempts: for how many it counts.';

@@ -292,7 +292,7 @@ var stagings = map[string]struct {
 		fault: `ALTER TABLE notifications ADD parent bigint REFERENCES notifications ON DELETE CASCADE;
 			INSERT INTO notifications (id, user_id, status, created_at, parent)
 			SELECT -id, 9, 'unread', now(), id FROM notifications`,
-		outcomes: "works, works, refused 23503",
+		outcomes: "works, works, refused 23000",
 		says:     "would delete other notifications along with it",
 	},
 	"a foreign key to another one": {

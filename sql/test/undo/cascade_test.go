@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,14 +43,27 @@ const threads = `
 		UPDATE {table} SET "of 100% threads" = parent WHERE id = child
 	$$`
 
-// Notifications 1 to 91 of 101 are to be purged. Those that others refer to go with them or, if the
-// others are to stay, not at all.
+// A trigger does it, too.
+const triggered = `
+	CREATE TABLE public.answers (child bigint, parent bigint);
+	CREATE FUNCTION answer(child bigint, parent bigint) RETURNS void LANGUAGE sql AS $$
+		INSERT INTO public.answers VALUES (child, parent)
+	$$;
+	CREATE FUNCTION take_along() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		DELETE FROM {table} WHERE id IN (SELECT child FROM public.answers WHERE parent = OLD.id);
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER take_along AFTER DELETE ON {table}
+	FOR EACH ROW EXECUTE FUNCTION take_along()`
+
+// Notifications 1 to 91 of 101 are to be purged, but not with what is to stay.
 func TestPurgeTakesNothingAlongThatIsToStay(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		refers  [][2]int // the second goes with the first, by the foreign key
-		kept    []int    // what is not purged
-		younger int      // is soft-deleted later than all others
+		refers  [][2]int // the second takes the first along
+		kept    []int    // what is not purged, though it is old
+		younger int      // is soft-deleted too late
 	}{
 		"a live one":           {refers: [][2]int{{95, 5}}, kept: []int{5}},
 		"live ones":            {refers: [][2]int{{95, 5}, {96, 5}, {97, 6}}, kept: []int{5, 6}},
@@ -58,46 +72,172 @@ func TestPurgeTakesNothingAlongThatIsToStay(t *testing.T) {
 		"itself":               {refers: [][2]int{{5, 5}}},
 		"each other":           {refers: [][2]int{{5, 80}, {80, 5}}},
 		"a live one and back":  {refers: [][2]int{{5, 95}, {95, 5}}, kept: []int{5}},
-		"one that is deleted later": {
-			refers:  [][2]int{{91, 5}},
-			kept:    []int{5, 91},
-			younger: 91,
-		},
+		"a younger one":        {refers: [][2]int{{91, 5}}, kept: []int{5}, younger: 91},
 	} {
-		for by, statements := range map[string]string{"itself": answers, "a thread": threads} {
+		for by, statements := range map[string]string{
+			"a key":     answers,
+			"a thread":  threads,
+			"a trigger": triggered,
+		} {
 			for kind := range kindsOfTables {
-				sizes := []int{1000}
-				if kind == "a table" {
-					sizes = []int{1, 1000}
-				}
-				for _, size := range sizes {
-					t.Run(fmt.Sprint(name, ", by ", by, ", ", kind, ", ", size), func(t *testing.T) {
-						t.Parallel()
-						d := answered(t, kind, statements)
-						for _, r := range test.refers {
-							d.Exec(fmt.Sprintf("SELECT answer(%d, %d)", r[0], r[1]))
-						}
-						if test.younger > 0 {
-							d.Set("deleted_at = '2025-08-01Z'", test.younger, test.younger)
-						}
-						purgeOld(d, size)
-						kept := slices.Clone(test.kept)
-						for id := 92; id <= 101; id++ {
-							kept = append(kept, id)
-						}
-						if got, want := d.Numbers("true"), pgtest.Ranges(kept); got != want {
-							t.Errorf("left are %s, want %s", got, want)
-						}
-						for _, noted := range notes(d) {
-							if noted.Code != "23503" || !slices.Contains(test.kept, noted.ID) ||
-								!strings.Contains(noted.Detail, "would delete other notifications") {
-								t.Errorf("noted is %+v", noted)
-							}
-						}
-					})
-				}
+				t.Run(strings.Join([]string{name, by, kind}, ", "), func(t *testing.T) {
+					t.Parallel()
+					d := answered(t, kind, statements)
+					for _, r := range test.refers {
+						d.Exec(fmt.Sprintf("SELECT answer(%d, %d)", r[0], r[1]))
+					}
+					left := slices.Clone(test.kept)
+					if test.younger > 0 {
+						d.Set("deleted_at = '2025-08-01Z'", test.younger, test.younger)
+						left = append(left, test.younger)
+					}
+					purgeOld(d, 1000)
+					wantLeft(d, left, test.kept)
+				})
 			}
 		}
+	}
+}
+
+// wantLeft compares what is left, beside what is live, and of that what was refused.
+func wantLeft(d *pgtest.Database, left, refused []int) {
+	d.T.Helper()
+	for id := 92; id <= 101; id++ {
+		left = append(left, id)
+	}
+	if got, want := d.Numbers("true"), pgtest.Ranges(left); got != want {
+		d.T.Errorf("left are %s, want %s", got, want)
+	}
+	var noted []int
+	for _, n := range notes(d) {
+		noted = append(noted, n.ID)
+		if n.Code != "23000" || !strings.Contains(n.Detail, "would delete other notifications") {
+			d.T.Errorf("noted is %+v", n)
+		}
+	}
+	slices.Sort(noted)
+	if !slices.Equal(noted, refused) {
+		d.T.Errorf("noted are %d, want %d", noted, refused)
+	}
+}
+
+// Where it is in another batch, what would go along has to go first.
+func TestPurgeTakesNothingAlongFromAnotherBatch(t *testing.T) {
+	t.Parallel()
+	d := answered(t, "a table", answers)
+	d.Exec("SELECT answer(n, n - 45) FROM generate_series(46::bigint, 90) AS n")
+	d.Set("deleted_at = '2025-06-02Z'", 46, 91)
+	purgeOld(d, 45)
+	var questions []int
+	for id := 1; id <= 45; id++ {
+		questions = append(questions, id)
+	}
+	wantLeft(d, slices.Clone(questions), questions)
+	d.Exec("UPDATE notification_cleanup_refused SET refused_at = now() - interval '25 hours'")
+	purgeOld(d, 45)
+	wantLeft(d, nil, nil)
+}
+
+// An undo has restored what would go along, and is not committed yet.
+func TestPurgeTakesNothingAlongThatComesBackMeanwhile(t *testing.T) {
+	t.Parallel()
+	d := answered(t, "a table", answers)
+	d.Exec("SELECT answer(80, 5)")
+	undo, purge := d.OpenSession(), make(chan error, 1)
+	undo.Exec("BEGIN")
+	undo.Set("deleted_at = NULL", 80, 80)
+	session := d.OpenSession()
+	go func() {
+		_, err := session.Conn.Exec(context.Background(),
+			"SELECT purge_next_batch(now() - timestamptz '2025-07-01Z')")
+		purge <- err
+	}()
+	d.Eventually(`
+		SELECT EXISTS (
+			SELECT
+			FROM pg_stat_activity
+			WHERE datname = current_database()
+				AND wait_event_type = 'Lock'
+				AND query LIKE 'SELECT purge_next_batch%'
+		)`)
+	undo.Exec("COMMIT")
+	if err := <-purge; err != nil {
+		t.Fatal(err)
+	}
+	wantLeft(d, []int{5, 80}, []int{5})
+}
+
+// Wherever the application's foreign keys lead through.
+func TestPurgeTakesNothingAlongThatIsToStayFarAway(t *testing.T) {
+	t.Parallel()
+	const rows = `
+		INSERT INTO notifications (id, user_id, status, created_at, deleted_at) VALUES
+			(1, 1, 'read', '2025-01-01Z', '2025-06-01Z'),
+			(2, 2, 'unread', '2025-01-02Z', NULL);`
+	table := tableWith("notifications", "(id)")
+	for name, test := range map[string]struct{ before, after string }{
+		"comments on comments": {
+			table + `; CREATE TABLE comments (
+				id integer PRIMARY KEY,
+				notification bigint REFERENCES notifications ON DELETE CASCADE,
+				parent integer REFERENCES comments ON DELETE CASCADE
+			);
+			ALTER TABLE notifications ADD comment integer REFERENCES comments ON DELETE CASCADE`,
+			rows + `
+			INSERT INTO comments VALUES (1, 1, NULL), (2, NULL, 1), (3, NULL, 2);
+			UPDATE notifications SET comment = 3 WHERE id = 2`,
+		},
+		"other types": {
+			strings.Replace(table, "id bigint", "id char(4)", 1) + `;
+			ALTER TABLE notifications ADD parent text REFERENCES notifications ON DELETE CASCADE`,
+			rows + "UPDATE notifications SET parent = '1   ' WHERE id = '2'",
+		},
+		"a partition beside the view": {
+			tableWith("messages", "(id, user_id)") + ` PARTITION BY LIST (user_id);
+			CREATE TABLE m1 PARTITION OF messages FOR VALUES IN (1);
+			CREATE TABLE m2 PARTITION OF messages FOR VALUES IN (2);
+			ALTER TABLE messages ADD parent bigint, ADD parent_user bigint, ADD
+				FOREIGN KEY (parent, parent_user) REFERENCES messages ON DELETE CASCADE;` +
+				indexesOf("m1") + `;
+			CREATE VIEW notifications AS SELECT ctid, tableoid, * FROM m1`,
+			strings.Replace(rows, "INTO notifications", "INTO messages", 1) +
+				"UPDATE messages SET (parent, parent_user) = (1, 1) WHERE id = 2",
+		},
+		"a partition of a larger table": {
+			tableWith("messages", "(id, user_id)") + ` PARTITION BY LIST (user_id);
+			CREATE TABLE notifications PARTITION OF messages FOR VALUES IN (1);
+			CREATE TABLE m2 PARTITION OF messages FOR VALUES IN (2);
+			ALTER TABLE messages ADD parent bigint, ADD parent_user bigint, ADD
+				FOREIGN KEY (parent, parent_user) REFERENCES messages ON DELETE CASCADE`,
+			strings.Replace(rows, "INTO notifications", "INTO messages", 1) +
+				"UPDATE messages SET (parent, parent_user) = (1, 1) WHERE id = 2",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := pgtest.Adopt(t, strings.Split(test.before, ";")...)
+			d.Exec(test.after)
+			purgeOld(d, 1000)
+			left := "notifications"
+			if strings.Contains(test.before, "messages") {
+				left = "messages"
+			}
+			if n := pgtest.One[int](d, "SELECT count(*) FROM "+left); n != 2 {
+				t.Errorf("%d are left, want both", n)
+			}
+			if noted := notes(d); len(noted) != 1 || noted[0].Code != "23000" {
+				t.Errorf("noted is %+v", noted)
+			}
+		})
+	}
+}
+
+func TestPurgeWithoutCountsIsRefused(t *testing.T) {
+	t.Parallel()
+	d := answered(t, "a table", answers)
+	d.Exec("SET track_counts = off")
+	if err := d.Refused("SELECT purge_notifications()", "55000"); err.Hint == "" {
+		t.Error("it gives no hint")
 	}
 }
 
@@ -109,7 +249,7 @@ func answered(t *testing.T, kind, statements string) *pgtest.Database {
 	d.Set("deleted_at = '2025-06-01Z'", 1, 91)
 	table, key := behind(kind)
 	d.Exec(strings.NewReplacer(
-		"{table}", table,
+		"{table}", "public."+table,
 		"{key}", key,
 		"{answered}", "answered_"+strings.ReplaceAll(key, ", ", ", answered_"),
 	).Replace(statements))
@@ -127,26 +267,6 @@ func purgeOld(d *pgtest.Database, size int) {
 		}
 	}
 	d.T.Fatal("purge has no end")
-}
-
-// What goes in the same batch does not go along.
-func TestPurgeTakesTogetherWhatIsDeletedLater(t *testing.T) {
-	t.Parallel()
-	for kind := range kindsOfTables {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			d := answered(t, kind, answers)
-			d.Exec("SELECT answer(n::integer, n::integer - 1) FROM generate_series(2, 91) AS n")
-			d.Set("deleted_at = deleted_at + id * interval '1 second'", 1, 91)
-			purgeOld(d, 1000)
-			if got := d.Numbers("true"); got != "92-101" {
-				t.Errorf("left are %s", got)
-			}
-			if noted := notes(d); len(noted) > 0 {
-				t.Errorf("noted are %+v", noted)
-			}
-		})
-	}
 }
 
 // A foreign key that does not cascade, or leads elsewhere, has the server's own rules.

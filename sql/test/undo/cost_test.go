@@ -179,35 +179,3 @@ func wantFewRead(session *pgtest.Database, call, mode string) {
 		session.T.Errorf("with %s %s read %d pages, for 1000 notifications", mode, call, n)
 	}
 }
-
-func TestPurgeFollowsACascadeByItsIndex(t *testing.T) {
-	t.Parallel()
-	for name, believe := range beliefs {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := pgtest.Adopt(t, tableWith("notifications", "(id)"))
-			d.Exec(withoutAutovacuum)
-			d.Exec(kept)
-			d.Exec(`
-				ALTER TABLE notifications
-				ADD answers bigint REFERENCES notifications ON DELETE CASCADE;
-				CREATE INDEX ON notifications (answers)`)
-			d.Exec(believe)
-			d.Exec(`
-				TRUNCATE notifications;
-				INSERT INTO notifications
-				SELECT k.*, CASE WHEN k.id % 4 = 0 THEN k.id / 2 END FROM kept AS k;
-				CREATE TABLE list AS
-				SELECT array_agg(tableoid) AS relations, array_agg(ctid) AS places
-				FROM (SELECT tableoid, ctid FROM notifications WHERE id % 16 = 2) AS listed`)
-			if !strings.HasPrefix(name, "no") {
-				d.Exec("VACUUM")
-			}
-			session := d.OpenSession() // which has no other statistics
-			session.Exec("BEGIN; SAVEPOINT first")
-			wantFewRead(session,
-				"SELECT find_cascading_notifications(relations, places) FROM list", "the default")
-			session.Exec("ROLLBACK")
-		})
-	}
-}
