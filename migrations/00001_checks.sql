@@ -321,7 +321,13 @@ BEGIN
             a.atttypid AS type,
             a.atttypmod AS typmod,
             a.attnotnull AS is_not_null,
-            a.atthasdef AS has_default,  -- or is generated
+            -- Of a generated column it is the expression.
+            (
+                SELECT pg_get_expr(d.adbin, d.adrelid)
+                FROM pg_attrdef AS d
+                WHERE d.adrelid = a.attrelid
+                    AND d.adnum = a.attnum
+            ) AS default_value,
             a.attcollation,
             format_type(a.atttypid, a.atttypmod) AS type_name
         FROM pg_attribute AS a
@@ -335,7 +341,7 @@ BEGIN
             t.typbasetype,
             t.typtypmod,
             l.is_not_null OR t.typnotnull,
-            l.has_default OR t.typdefault IS NOT NULL,
+            coalesce(l.default_value, t.typdefault),
             l.attcollation,
             l.type_name
         FROM layers AS l
@@ -407,12 +413,14 @@ BEGIN
                 OR c.is_not_null
             )
         UNION ALL
+        -- DEFAULT NULL, as some write it out, is kept for some types.
         SELECT
-            'deleted_at must have no default and not be generated: a notification is live while it '
-            'is NULL'
+            'deleted_at must be NULL until it is set, since a notification is live while it is '
+            'NULL, and not begin as '
+            || c.default_value
         FROM column_of AS c
         WHERE c.attname = 'deleted_at'
-            AND c.has_default
+            AND NOT starts_with(c.default_value, 'NULL::')
         UNION ALL
         SELECT 'created_at must be a timestamp, not ' || c.type_name
         FROM column_of AS c

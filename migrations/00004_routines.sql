@@ -2158,8 +2158,9 @@ WITH sampled AS (
 SELECT
     CASE
         WHEN s.never_deleted = 0 THEN 'ok'
-        WHEN s.live = 0 THEN 'failure'
-        ELSE 'warning'
+        WHEN s.never_deleted = s.notifications THEN 'failure'
+        WHEN s.never_deleted > (s.notifications - s.live) / 2 THEN 'warning'
+        ELSE 'note'
     END AS severity,
     format(
         'of %s notifications looked at %s are live, and %s have a deleted_at before they were '
@@ -3347,8 +3348,8 @@ BEGIN
                 rehearse_notification_cleanup.detail,
                 rehearse_notification_cleanup.advice
             FROM rehearse_cleanup_step(rehearse_notification_cleanup.step, v_batch) AS r;
-            -- Either of these says nothing of other notifications.
-            EXIT WHEN rehearse_notification_cleanup.outcome NOT IN ('held', 'kept');
+            -- None of these says anything of other notifications.
+            EXIT WHEN rehearse_notification_cleanup.outcome NOT IN ('held', 'kept', 'refused');
         END LOOP;
         RETURN NEXT;
         IF rehearse_notification_cleanup.step = 'soft-delete'
@@ -3363,7 +3364,7 @@ $$;
 COMMENT ON FUNCTION rehearse_notification_cleanup() IS
 'Does to a notification what a run, an undo and a purge would do, and takes all of it back. A row '
 'a step, with its outcome: works; fails, as it would at night; kept, where a trigger or rule keeps '
-'each notification that was tried as it is; refused, where undo or purge would step over this one; '
+'each notification that was tried as it is; refused, where undo or purge would step over each; '
 'held by other sessions; accepted by the server, where no notification was found to try it with; '
 'or not tried, which message explains. It looks at a few pages of the table, waits 100 ms for a '
 'lock at most, and leaves nothing but dead rows and what triggers do outside of the database or '
@@ -3414,7 +3415,11 @@ BEGIN
         FROM notification_sample_pages() AS p
     LOOP
         RETURN QUERY
-        WITH sampled AS MATERIALIZED (
+        SELECT
+            sampled.status,
+            sampled.deletion,
+            count(*)
+        FROM (
             SELECT
                 n.status::text AS status,
                 CASE
@@ -3429,16 +3434,10 @@ BEGIN
             FROM notifications AS n
             WHERE n.ctid >= v_spot.first_row
                 AND n.ctid < v_spot.behind_last_row
-            LIMIT 10000
-        )
-        SELECT
-            s.status,
-            s.deletion,
-            count(*)
-        FROM sampled AS s
+        ) AS sampled
         GROUP BY
-            s.status,
-            s.deletion;
+            sampled.status,
+            sampled.deletion;
     END LOOP;
 END
 $$;
@@ -6995,7 +6994,13 @@ BEGIN
             a.atttypid AS type,
             a.atttypmod AS typmod,
             a.attnotnull AS is_not_null,
-            a.atthasdef AS has_default,  -- or is generated
+            -- Of a generated column it is the expression.
+            (
+                SELECT pg_get_expr(d.adbin, d.adrelid)
+                FROM pg_attrdef AS d
+                WHERE d.adrelid = a.attrelid
+                    AND d.adnum = a.attnum
+            ) AS default_value,
             a.attcollation,
             format_type(a.atttypid, a.atttypmod) AS type_name
         FROM pg_attribute AS a
@@ -7008,7 +7013,7 @@ BEGIN
             t.typbasetype,
             t.typtypmod,
             l.is_not_null OR t.typnotnull,
-            l.has_default OR t.typdefault IS NOT NULL,
+            coalesce(l.default_value, t.typdefault),
             l.attcollation,
             l.type_name
         FROM layers AS l
@@ -7063,12 +7068,14 @@ BEGIN
             OR c.is_not_null
         )
     UNION ALL
+    -- DEFAULT NULL, as some write it out, is kept for some types.
     SELECT
-        'column deleted_at has a default or is generated, but a notification is live while it is '
-        'NULL'
+        'column deleted_at begins as '
+        || c.default_value
+        || ', but a notification is live while it is NULL'
     FROM column_of AS c
     WHERE c.attname = 'deleted_at'
-        AND c.has_default
+        AND NOT starts_with(c.default_value, 'NULL::')
     UNION ALL
     SELECT format(
         'column status is %s, and has to be case-sensitive text, or an enum with the labels '

@@ -88,18 +88,18 @@ func TestWhatDoesNotFitIsOneErrorAndNothingChanges(t *testing.T) {
 		"default": {`
 			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
 				created_at timestamptz, deleted_at timestamptz DEFAULT 'infinity')`,
-			[]string{"deleted_at must have no default"}},
+			[]string{"deleted_at must be NULL until it is set", "infinity"}},
 		"default of a domain": {`
 			CREATE SCHEMA app;
 			CREATE DOMAIN app.removal AS timestamptz DEFAULT '-infinity';
 			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
 				created_at timestamptz, deleted_at app.removal)`,
-			[]string{"deleted_at must have no default"}},
+			[]string{"deleted_at must be NULL until it is set", "infinity"}},
 		"generated": {`
 			CREATE TABLE notifications (id integer PRIMARY KEY, user_id integer, status text,
 				created_at timestamptz, removed_at timestamptz,
 				deleted_at timestamptz GENERATED ALWAYS AS (removed_at) STORED)`,
-			[]string{"deleted_at must have no default and not be generated"}},
+			[]string{"deleted_at must be NULL until it is set", "removed_at"}},
 		"json": {`
 			CREATE TABLE notifications (id integer PRIMARY KEY, user_id json, status text,
 				created_at timestamptz)`,

@@ -14,8 +14,9 @@ WITH sampled AS (
 SELECT
     CASE
         WHEN s.never_deleted = 0 THEN 'ok'
-        WHEN s.live = 0 THEN 'failure'
-        ELSE 'warning'
+        WHEN s.never_deleted = s.notifications THEN 'failure'
+        WHEN s.never_deleted > (s.notifications - s.live) / 2 THEN 'warning'
+        ELSE 'note'
     END AS severity,
     format(
         'of %s notifications looked at %s are live, and %s have a deleted_at before they were '

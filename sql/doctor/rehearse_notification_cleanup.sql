@@ -97,8 +97,8 @@ BEGIN
                 rehearse_notification_cleanup.detail,
                 rehearse_notification_cleanup.advice
             FROM rehearse_cleanup_step(rehearse_notification_cleanup.step, v_batch) AS r;
-            -- Either of these says nothing of other notifications.
-            EXIT WHEN rehearse_notification_cleanup.outcome NOT IN ('held', 'kept');
+            -- None of these says anything of other notifications.
+            EXIT WHEN rehearse_notification_cleanup.outcome NOT IN ('held', 'kept', 'refused');
         END LOOP;
         RETURN NEXT;
         IF rehearse_notification_cleanup.step = 'soft-delete'
@@ -112,7 +112,7 @@ $$;
 COMMENT ON FUNCTION rehearse_notification_cleanup() IS
 'Does to a notification what a run, an undo and a purge would do, and takes all of it back. A row '
 'a step, with its outcome: works; fails, as it would at night; kept, where a trigger or rule keeps '
-'each notification that was tried as it is; refused, where undo or purge would step over this one; '
+'each notification that was tried as it is; refused, where undo or purge would step over each; '
 'held by other sessions; accepted by the server, where no notification was found to try it with; '
 'or not tried, which message explains. It looks at a few pages of the table, waits 100 ms for a '
 'lock at most, and leaves nothing but dead rows and what triggers do outside of the database or '

@@ -39,7 +39,11 @@ BEGIN
         FROM notification_sample_pages() AS p
     LOOP
         RETURN QUERY
-        WITH sampled AS MATERIALIZED (
+        SELECT
+            sampled.status,
+            sampled.deletion,
+            count(*)
+        FROM (
             SELECT
                 n.status::text AS status,
                 CASE
@@ -54,16 +58,10 @@ BEGIN
             FROM notifications AS n
             WHERE n.ctid >= v_spot.first_row
                 AND n.ctid < v_spot.behind_last_row
-            LIMIT 10000
-        )
-        SELECT
-            s.status,
-            s.deletion,
-            count(*)
-        FROM sampled AS s
+        ) AS sampled
         GROUP BY
-            s.status,
-            s.deletion;
+            sampled.status,
+            sampled.deletion;
     END LOOP;
 END
 $$;

@@ -21,7 +21,13 @@ BEGIN
             a.atttypid AS type,
             a.atttypmod AS typmod,
             a.attnotnull AS is_not_null,
-            a.atthasdef AS has_default,  -- or is generated
+            -- Of a generated column it is the expression.
+            (
+                SELECT pg_get_expr(d.adbin, d.adrelid)
+                FROM pg_attrdef AS d
+                WHERE d.adrelid = a.attrelid
+                    AND d.adnum = a.attnum
+            ) AS default_value,
             a.attcollation,
             format_type(a.atttypid, a.atttypmod) AS type_name
         FROM pg_attribute AS a
@@ -34,7 +40,7 @@ BEGIN
             t.typbasetype,
             t.typtypmod,
             l.is_not_null OR t.typnotnull,
-            l.has_default OR t.typdefault IS NOT NULL,
+            coalesce(l.default_value, t.typdefault),
             l.attcollation,
             l.type_name
         FROM layers AS l
@@ -89,12 +95,14 @@ BEGIN
             OR c.is_not_null
         )
     UNION ALL
+    -- DEFAULT NULL, as some write it out, is kept for some types.
     SELECT
-        'column deleted_at has a default or is generated, but a notification is live while it is '
-        'NULL'
+        'column deleted_at begins as '
+        || c.default_value
+        || ', but a notification is live while it is NULL'
     FROM column_of AS c
     WHERE c.attname = 'deleted_at'
-        AND c.has_default
+        AND NOT starts_with(c.default_value, 'NULL::')
     UNION ALL
     SELECT format(
         'column status is %s, and has to be case-sensitive text, or an enum with the labels '

@@ -355,6 +355,15 @@ var faults = map[string]fault{
 		severity: "warning",
 		says:     []string{"of 40 notifications looked at 20 are live, and 20"},
 	},
+	"one of many that is deleted before it is there": {
+		do: withStatus("'read'") + `
+			UPDATE notifications SET deleted_at = '2025-01-02';
+			UPDATE notifications SET deleted_at = '1970-01-01'
+			WHERE id = (SELECT min(id::text)::uuid FROM notifications)`,
+		check:    "deletions",
+		severity: "note",
+		says:     []string{"of 20 notifications looked at 0 are live, and 1"},
+	},
 	"deleted by a clock that is not quite right": {
 		do: withStatus("'read'") + "UPDATE notifications SET deleted_at = '2024-12-31 12:00'",
 	},

@@ -414,6 +414,18 @@ func wantOutcome(d *pgtest.Database, want string) {
 	}
 }
 
+// That undo and purge step over one says nothing of the others.
+func TestTheRehearsalTriesAnotherOneWhereOneIsRefused(t *testing.T) {
+	t.Parallel()
+	d := pgtest.Adopt(t, inbox)
+	d.Exec(`
+		CREATE TABLE t (id bigint PRIMARY KEY REFERENCES notifications);
+		INSERT INTO t SELECT id FROM notifications ORDER BY id LIMIT 2`)
+	if s := rehearse(d)["purge"]; s.Outcome != "works" {
+		t.Errorf("it says %+v", s)
+	}
+}
+
 func TestTheRehearsalWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	d := pgtest.Adopt(t, inbox)

@@ -140,7 +140,7 @@ func TestNothingIsDoneWithoutAColumnAsItHasToBe(t *testing.T) {
 		},
 		{
 			alter + "deleted_at SET DEFAULT 'infinity'",
-			"column deleted_at has a default",
+			"column deleted_at begins as 'infinity'",
 		},
 		{
 			"CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); " +
@@ -172,6 +172,9 @@ func TestAColumnMayBecomeWhatStoresTheSame(t *testing.T) {
 	const alter = "ALTER TABLE notifications ALTER "
 	for _, statements := range []string{
 		alter + "deleted_at TYPE timestamptz(6)",
+		alter + "deleted_at TYPE timestamptz(6), ALTER deleted_at SET DEFAULT NULL::timestamptz(6)",
+		"CREATE DOMAIN d AS timestamptz DEFAULT 'infinity';" +
+			alter + "deleted_at TYPE d, ALTER deleted_at SET DEFAULT NULL",
 		alter + "status TYPE text",
 		"CREATE DOMAIN person AS varchar(9) CHECK (VALUE <> ''); " + alter + "user_id TYPE person",
 		"CREATE TYPE mood AS ENUM ('unread', 'read', 'new'); " + alter + "status TYPE mood USING 'read'",
