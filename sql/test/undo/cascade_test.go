@@ -30,17 +30,17 @@ const answers = `
 
 // threads does the same by way of another table, whose rows go with their first notification.
 const threads = `
-	CREATE TABLE "100% threads" AS
+	CREATE TABLE threads AS
 	SELECT {key}, id::integer AS thread FROM {table} WHERE false;
-	ALTER TABLE "100% threads"
+	ALTER TABLE threads
 		ADD PRIMARY KEY (thread),
 		ADD FOREIGN KEY ({key}) REFERENCES {table} ({key}) ON DELETE CASCADE;
 	ALTER TABLE {table}
-		ADD "of 100% threads" integer REFERENCES "100% threads" ON DELETE CASCADE;
+		ADD thread integer REFERENCES threads ON DELETE CASCADE;
 	CREATE FUNCTION answer(child bigint, parent bigint) RETURNS void LANGUAGE sql AS $$
-		INSERT INTO "100% threads" SELECT {key}, id FROM {table} WHERE id = parent
+		INSERT INTO threads SELECT {key}, id FROM {table} WHERE id = parent
 		ON CONFLICT DO NOTHING;
-		UPDATE {table} SET "of 100% threads" = parent WHERE id = child
+		UPDATE {table} SET thread = parent WHERE id = child
 	$$`
 
 // A trigger does it, too.
