@@ -83,6 +83,17 @@ func (d *Database) WantEnded(after string) {
 		"SELECT r::text FROM notification_cleanup_runs AS r WHERE finished_at IS NULL")
 }
 
+// WantAccounted is for finished runs: each says what became of all that it planned.
+func (d *Database) WantAccounted(after string) {
+	d.T.Helper()
+	d.WantNone(after, "a finished run does not account for all", `
+		SELECT r::text
+		FROM notification_cleanup_runs AS r
+		WHERE finished_at IS NOT NULL
+			AND notifications_planned <>
+				notifications_deleted + notifications_skipped + notifications_changed`)
+}
+
 // WantNone runs a query that finds broken promises.
 func (d *Database) WantNone(after, broken, query string) {
 	d.T.Helper()

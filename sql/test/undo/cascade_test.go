@@ -1,7 +1,6 @@
 package undo
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -143,27 +142,13 @@ func TestPurgeTakesNothingAlongThatComesBackMeanwhile(t *testing.T) {
 	t.Parallel()
 	d := answered(t, "a table", answers)
 	d.Exec("SELECT answer(80, 5)")
-	undo, purge := d.OpenSession(), make(chan error, 1)
+	undo := d.OpenSession()
 	undo.Exec("BEGIN")
 	undo.Set("deleted_at = NULL", 80, 80)
-	session := d.OpenSession()
-	go func() {
-		_, err := session.Conn.Exec(context.Background(),
-			"SELECT purge_next_batch(now() - timestamptz '2025-07-01Z')")
-		purge <- err
-	}()
-	d.Eventually(`
-		SELECT EXISTS (
-			SELECT
-			FROM pg_stat_activity
-			WHERE datname = current_database()
-				AND wait_event_type = 'Lock'
-				AND query LIKE 'SELECT purge_next_batch%'
-		)`)
+	purged := inBackground(d, "SELECT purge_next_batch(now() - timestamptz '2025-07-01Z')")
+	d.Eventually(waits("purge_"))
 	undo.Exec("COMMIT")
-	if err := <-purge; err != nil {
-		t.Fatal(err)
-	}
+	purged()
 	wantLeft(d, []int{5, 80}, []int{5})
 }
 
@@ -259,14 +244,7 @@ func answered(t *testing.T, kind, statements string) *pgtest.Database {
 // purgeOld purges what was deleted before July, in batches.
 func purgeOld(d *pgtest.Database, size int) {
 	d.T.Helper()
-	call := fmt.Sprintf("SELECT purge_next_batch(now() - timestamptz '2025-07-01Z', %d)", size)
-	for range 200 {
-		d.Note(call)
-		if pgtest.One[*int](d, call) == nil {
-			return
-		}
-	}
-	d.T.Fatal("purge has no end")
+	untilNone(d, fmt.Sprintf("SELECT purge_next_batch(now() - timestamptz '2025-07-01Z', %d)", size))
 }
 
 // A foreign key that does not cascade, or leads elsewhere, has the server's own rules.

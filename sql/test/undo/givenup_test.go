@@ -14,8 +14,8 @@ func TestTheFirstBatchOfAnUndoGivesTheRunUp(t *testing.T) {
 	d.Batch(run)
 	goOn := d.PauseAt(150)
 	deleted := d.BatchInBackground(run)
-	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
-	d.Eventually(restoreWaits)
+	result := inBackground(d, "SELECT restore_next_batch(1)")
+	d.Eventually(waits("restore_"))
 	goOn()
 	if n := result(); n == nil || *n != 200 || deleted() != 100 {
 		t.Errorf("restored %v, want 200: one batch was done, and one in flight", n)
@@ -36,8 +36,8 @@ func TestUndoOfARunThatIsNotThroughGivesItUp(t *testing.T) {
 	d.Batch(run)
 	goOn := d.PauseAt(150)
 	deleted := d.BatchInBackground(run)
-	restored := restoreInBackground(d, "SELECT restore_notifications(1)")
-	d.Eventually(restoreWaits)
+	restored := inBackground(d, "SELECT restore_notifications(1)")
+	d.Eventually(waits("restore_"))
 	goOn()
 	if n := restored(); n == nil || *n != 200 || deleted() != 100 {
 		t.Errorf("%v were restored, want 200: one batch was done, and one in flight", n)

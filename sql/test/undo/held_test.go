@@ -9,8 +9,8 @@ import (
 	"github.com/notification-cleanup/notification-cleanup/sql/test/pgtest"
 )
 
-// restoreInBackground executes a query of one number in a session of its own.
-func restoreInBackground(d *pgtest.Database, call string) (result func() *int) {
+// inBackground executes a query of one number in a session of its own.
+func inBackground(d *pgtest.Database, call string) (result func() *int) {
 	d.T.Helper()
 	session, done := d.OpenSession(), make(chan *int, 1)
 	session.Exec("SET lock_timeout = '20s'")
@@ -25,10 +25,17 @@ func restoreInBackground(d *pgtest.Database, call string) (result func() *int) {
 	return func() *int { return <-done }
 }
 
-const restoreWaits = `SELECT EXISTS (SELECT FROM pg_stat_activity
-	WHERE datname = current_database()
-		AND wait_event_type = 'Lock'
-		AND query LIKE 'SELECT %restore_%')`
+// waits tells if a call of such a routine waits for a lock.
+func waits(routine string) string {
+	return `
+		SELECT EXISTS (
+			SELECT
+			FROM pg_stat_activity
+			WHERE datname = current_database()
+				AND wait_event_type = 'Lock'
+				AND query LIKE 'SELECT %` + routine + `%'
+		)`
+}
 
 func TestUndoSkipsWhatIsHeldAndWaitsForItLastWithNothingInHand(t *testing.T) {
 	t.Parallel()
@@ -41,8 +48,8 @@ func TestUndoSkipsWhatIsHeldAndWaitsForItLastWithNothingInHand(t *testing.T) {
 	}
 	d.Exec("SET lock_timeout = '20ms'")
 	d.Refused("SELECT restore_next_batch(1)", "55P03")
-	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
-	d.Eventually(restoreWaits)
+	result := inBackground(d, "SELECT restore_next_batch(1)")
+	d.Eventually(waits("restore_"))
 	d.Exec(
 		"SELECT FROM notifications WHERE " + pgtest.NotificationNumber +
 			" NOT IN (1, 500, 901) FOR UPDATE NOWAIT",
@@ -65,8 +72,8 @@ func TestUndoInOneTransactionRestoresWhatWasHeldToo(t *testing.T) {
 		CREATE TRIGGER keep BEFORE UPDATE ON notifications
 		FOR EACH ROW WHEN (OLD.id = ` + pgtest.Key(2) + `) EXECUTE FUNCTION keep()`)
 	other := d.Hold(pgtest.NotificationNumber + " IN (1, 500, 901)")
-	result := restoreInBackground(d, "SELECT restore_notifications(1)")
-	d.Eventually(restoreWaits)
+	result := inBackground(d, "SELECT restore_notifications(1)")
+	d.Eventually(waits("restore_"))
 	other.Exec(
 		"UPDATE notifications SET message = 'later' WHERE " + pgtest.NotificationNumber + " = 500",
 	)
@@ -101,8 +108,8 @@ func TestUndoDoesNotWaitForASecondOneWithTheFirstInHand(t *testing.T) {
 	if n := pgtest.One[int](d, "SELECT restore_next_batch(1)"); n != 899 {
 		t.Errorf("restored %d, want 899", n)
 	}
-	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
-	d.Eventually(restoreWaits)
+	result := inBackground(d, "SELECT restore_next_batch(1)")
+	d.Eventually(waits("restore_"))
 	former.Exec(fmt.Sprintf(`
 		UPDATE notifications
 		SET deleted_at = '2025-06-01Z'
@@ -176,8 +183,8 @@ func TestUndoTakesWhatMovesUnderIt(t *testing.T) {
 	d.Cleanup("")
 	other := d.OpenSession()
 	other.Exec("SELECT pg_advisory_lock(1)")
-	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
-	d.Eventually(restoreWaits)
+	result := inBackground(d, "SELECT restore_next_batch(1)")
+	d.Eventually(waits("restore_"))
 	other.Exec(
 		"UPDATE messages SET user_id = " + pgtest.Key(pgtest.Bob) +
 			", created_at = now() WHERE deleted_at IS NOT NULL",

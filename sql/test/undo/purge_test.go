@@ -91,8 +91,8 @@ func TestUndoRestoresWhatAPurgeLeaves(t *testing.T) {
 	if n := pgtest.One[int](d, "SELECT restore_next_batch(1)"); n != 601 {
 		t.Errorf("restored %d, want 601", n)
 	}
-	result := restoreInBackground(d, "SELECT restore_next_batch(1)")
-	d.Eventually(restoreWaits)
+	result := inBackground(d, "SELECT restore_next_batch(1)")
+	d.Eventually(waits("restore_"))
 	purge.Exec("COMMIT")
 	if n := result(); n == nil || *n != 0 {
 		t.Errorf("after the purge it is %v, want 0", n)

@@ -11,8 +11,13 @@ import (
 // restoreAll calls restore_next_batch until it is NULL, and returns what it returned.
 func restoreAll(d *pgtest.Database, size int) (batches []int) {
 	d.T.Helper()
-	call := fmt.Sprintf("SELECT restore_next_batch(1, %d)", size)
-	for range 1000 {
+	return untilNone(d, fmt.Sprintf("SELECT restore_next_batch(1, %d)", size))
+}
+
+// untilNone repeats a call until it returns NULL, and returns what it returned before.
+func untilNone(d *pgtest.Database, call string) (batches []int) {
+	d.T.Helper()
+	for range 100 {
 		d.Note(call)
 		n := pgtest.One[*int](d, call)
 		if n == nil {
@@ -20,7 +25,7 @@ func restoreAll(d *pgtest.Database, size int) (batches []int) {
 		}
 		batches = append(batches, *n)
 	}
-	d.T.Fatal("undo has no end")
+	d.T.Fatalf("%s has no end", call)
 	return nil
 }
 
@@ -198,9 +203,9 @@ func TestATriggerThatKeepsSomeDeletedDoesNotKeepTheOthers(t *testing.T) {
 				CREATE TRIGGER keep BEFORE UPDATE ON notifications
 				FOR EACH ROW WHEN (OLD.user_id = ` + pgtest.Key(pgtest.Bob) + `) EXECUTE FUNCTION keep()`)
 			other := d.Hold(pgtest.FirstNotification)
-			result := restoreInBackground(d,
+			result := inBackground(d,
 				"SELECT sum(restore_next_batch(1, 300)) FROM generate_series(1, 8)")
-			d.Eventually(restoreWaits)
+			d.Eventually(waits("restore_"))
 			other.Exec("COMMIT")
 			if n := result(); n == nil || *n != 901 {
 				t.Errorf("restored %v, want 901", n)

@@ -74,8 +74,8 @@ func TestUndoWaitsForOneRowOfAnIDAndNotForTheOther(t *testing.T) {
 		if n := pgtest.One[int](d, "SELECT restore_next_batch(1)"); n != 18 {
 			t.Errorf("restored %d, want 18", n)
 		}
-		result := restoreInBackground(d, "SELECT restore_next_batch(1)")
-		d.Eventually(restoreWaits)
+		result := inBackground(d, "SELECT restore_next_batch(1)")
+		d.Eventually(waits("restore_"))
 		former.Exec("COMMIT")
 		if n := result(); n == nil || *n != 1 {
 			t.Errorf("restored %v, want 1, while another session holds its twin", n)
