@@ -61,7 +61,7 @@ BEGIN
 EXCEPTION
     WHEN SQLSTATE 'NC001' THEN
         RETURN v_numbers;
-    WHEN OTHERS THEN
+    WHEN assert_failure OR OTHERS THEN
         RETURN NULL;
 END
 $$;

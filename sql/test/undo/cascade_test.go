@@ -152,6 +152,25 @@ func TestPurgeTakesNothingAlongThatComesBackMeanwhile(t *testing.T) {
 	wantLeft(d, []int{5, 80}, []int{5})
 }
 
+// A trigger that fails for one alone, though not for all of them together, refuses for itself.
+func TestPurgeTakesNothingAlongWhereATriggerAssertsMore(t *testing.T) {
+	t.Parallel()
+	d := answered(t, "a table", answers)
+	d.Exec("SELECT answer(95, 5)")
+	d.Exec(`
+		CREATE FUNCTION two() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			ASSERT (SELECT count(*) FROM gone) <> 1 OR pg_trigger_depth() > 1, 'one alone';
+			RETURN NULL;
+		END $$;
+		CREATE TRIGGER two AFTER DELETE ON notifications REFERENCING OLD TABLE AS gone
+		FOR EACH STATEMENT EXECUTE FUNCTION two()`)
+	purgeOld(d, 1000)
+	if got := d.Numbers("id = 5 OR id > 91"); got != "5 92-101" {
+		t.Errorf("left are %s", got)
+	}
+}
+
 // Wherever the application's foreign keys lead through.
 func TestPurgeTakesNothingAlongThatIsToStayFarAway(t *testing.T) {
 	t.Parallel()
